@@ -1,0 +1,20 @@
+//! Turns native-language web corpora into multilingual instruction-finetuning datasets.
+//!
+//! So far the package holds what every later stage stands on: the row types, ids and verdicts
+//! ([`model`]), the errors that end a run ([`error`]), and the reader of the corpora's readable
+//! sources ([`source::pages`]).
+//!
+//! ```
+//! use isogloss::model::{Lang, Span, response_of};
+//!
+//! let text = "Início | Contato\nA maré sobe duas vezes por dia.";
+//! let spans = [Span { start: 18, end: 50 }];
+//! assert_eq!(response_of(text, &spans).as_deref(), Some("A maré sobe duas vezes por dia."));
+//! assert_eq!(Lang::from_lid("pt").map(Lang::tag), Some("por_Latn"));
+//! ```
+
+pub mod error;
+pub mod model;
+pub mod source;
+
+pub use error::{Error, ErrorKind, Result};

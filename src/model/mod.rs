@@ -1,0 +1,13 @@
+//! Row types, ids and verdicts: what flows, and in which order it is told apart.
+
+mod exchange;
+mod fragment;
+mod lang;
+mod place;
+mod verdict;
+
+pub use exchange::{Bundle, Exchange, Lineage, Weight};
+pub use fragment::{ContentId, FragmentId, FragmentRow, Span, content_of, fragment_id, response_of, tick_of};
+pub use lang::Lang;
+pub use place::{Epoch, Place};
+pub use verdict::{Reason, Ruling, Stage, Verdict, micros};

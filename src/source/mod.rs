@@ -1,0 +1,3 @@
+//! Where text comes from.
+
+pub mod pages;
