@@ -63,7 +63,7 @@ pub fn pages_of(file: &str, earlier: &mut BTreeMap<String, String>) -> Result<Ve
         while let Some((_, line)) = lines.next_if(|(_, line)| !line.starts_with("=== ")) {
             text.push(line);
         }
-        page.text = text.join("\n").trim().to_owned();
+        text.join("\n").trim().clone_into(&mut page.text);
         if copy.url.is_some() {
             page.text = copy.apply(earlier)?;
         }
