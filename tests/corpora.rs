@@ -64,3 +64,17 @@ fn portuguese_has_its_pages_and_its_exact_copies() {
     let copied = by_text.values().filter(|count| **count > 1).count();
     assert!(copied >= 8, "texts that stand twice: {copied}");
 }
+
+#[test]
+fn the_committed_shards_are_what_their_sources_give() {
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let shards =
+        isogloss::source::pack::pack(&corpora.join("sources"), out.path()).expect("the sources are sound");
+    assert!(shards.len() >= 17, "shards={}", shards.len());
+    for (shard, _rows) in shards {
+        let name = shard.strip_prefix(out.path()).expect("it lies in the folder");
+        let committed = fs::read(corpora.join(name)).expect("the shard is committed");
+        assert!(committed == fs::read(&shard).expect("just written"), "stale: {}", name.display());
+    }
+}

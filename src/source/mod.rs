@@ -1,3 +1,4 @@
 //! Where text comes from.
 
+pub mod pack;
 pub mod pages;
