@@ -14,7 +14,9 @@
 //! ```
 
 pub mod error;
+pub mod llm;
 pub mod model;
 pub mod source;
+pub mod stage;
 
 pub use error::{Error, ErrorKind, Result};

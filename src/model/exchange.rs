@@ -73,8 +73,12 @@ pub struct Weight {
 /// The container of the model streams: exchanges of one shard, in order, never split.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// Orders the bundles that one worker makes.
-    pub serial: u64,
+    /// The shard its rows stand in: position in the run's sorted list.
+    pub shard: u32,
+    /// Orders the bundles of the shard, from 0.
+    pub serial: u32,
+    /// No bundle of the shard follows.
+    pub last: bool,
     /// The rows, by place.
     pub rows: Vec<Exchange>,
     /// The credits to give back.

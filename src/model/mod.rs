@@ -3,11 +3,15 @@
 mod exchange;
 mod fragment;
 mod lang;
+mod note;
 mod place;
+mod signature;
 mod verdict;
 
 pub use exchange::{Bundle, Exchange, Lineage, Weight};
 pub use fragment::{ContentId, FragmentId, FragmentRow, Span, content_of, fragment_id, response_of, tick_of};
 pub use lang::Lang;
+pub use note::Note;
 pub use place::{Epoch, Place};
+pub use signature::Signature;
 pub use verdict::{Reason, Ruling, Stage, Verdict, micros};
