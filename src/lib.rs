@@ -18,5 +18,7 @@ pub mod llm;
 pub mod model;
 pub mod source;
 pub mod stage;
+pub mod stop;
+pub mod workers;
 
 pub use error::{Error, ErrorKind, Result};

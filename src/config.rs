@@ -1,0 +1,223 @@
+//! Settings: one strict TOML file, `--set` on top, every part checked before any work or spending.
+//!
+//! **Why**: a typo must cost a second, not a night. Each stage owns its settings and their ranges; this
+//! file only composes them and says which of them can change a row ([`Settings::fingerprint`]).
+
+use crate::error::{Error, Result};
+use crate::llm::Role;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+use xxhash_rust::xxh3::xxh3_128;
+
+pub mod endpoints;
+
+pub use endpoints::{EndpointSettings, Roles};
+
+/// Which ends of fragments the audit keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audit {
+    /// Faults only.
+    #[default]
+    Faults,
+    /// Every fragment, kept ones too.
+    All,
+}
+
+/// Everything a run can be told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Shards, folders or globs.
+    pub input: Vec<String>,
+    /// Where rows, state and journal go.
+    pub output: PathBuf,
+    /// Dataflow workers, `1..=256`. Rows do not depend on it.
+    pub workers: usize,
+    /// Orders samples and ties.
+    pub seed: u64,
+    /// Which ends of fragments the audit keeps.
+    pub audit: Audit,
+    /// Folder of prompts that replace the built-in ones of the same name.
+    pub prompts: Option<PathBuf>,
+    /// Folder of model files; the default is `.cache/isogloss/models` in the home folder.
+    pub model_cache: Option<PathBuf>,
+    /// Endpoints by name; `embedded` is always there.
+    pub endpoints: BTreeMap<String, EndpointSettings>,
+    /// Which endpoint each role asks.
+    pub roles: Roles,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            input: Vec::new(),
+            output: PathBuf::from("out"),
+            workers: 2,
+            seed: 0,
+            audit: Audit::Faults,
+            prompts: None,
+            model_cache: None,
+            endpoints: BTreeMap::new(),
+            roles: Roles::default(),
+        }
+    }
+}
+
+/// Settings that cannot change a row: left out of the fingerprint.
+const FREE: [&str; 4] = ["input", "output", "workers", "model_cache"];
+
+impl Settings {
+    /// Reads a file and puts `sets` (`KEY=VALUE`, KEY dotted, VALUE in TOML or a bare word) on top.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file is away, is not TOML, has an unknown key or a
+    /// value of another type; ranges are the business of [`check`](Self::check).
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Error::config(format!("settings unreadable: path={}", path.display())).because(cause)
+        })?;
+        Self::parse(&text, sets)
+            .map_err(|error| Error::config(format!("{error}: settings={}", path.display())))
+    }
+
+    /// As [`load`](Self::load), from text.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, sets: &[String]) -> Result<Self> {
+        // Once as it stands, so that a mistake is told with its line.
+        let plain: Self = toml::from_str(text).map_err(|cause| Error::config(cause.to_string().trim_end()))?;
+        if sets.is_empty() {
+            return Ok(plain);
+        }
+        let mut table: Table =
+            toml::from_str(text).map_err(|cause| Error::config(cause.to_string().trim_end()))?;
+        for set in sets {
+            put(&mut table, set)?;
+        }
+        Value::Table(table)
+            .try_into()
+            .map_err(|cause| Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" "))))
+    }
+
+    /// Checks every range, and that each role has an endpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=256).contains(&self.workers) {
+            return Err(Error::config(format!(
+                "setting out of range: key=workers, value={}, range=1..=256, remedy=as many as cores",
+                self.workers
+            )));
+        }
+        if self.input.is_empty() {
+            return Err(Error::config(
+                "setting missing: key=input, remedy=name shards in the settings or with --input GLOB",
+            ));
+        }
+        for (name, endpoint) in &self.endpoints {
+            endpoint.check(&format!("endpoints.{name}"))?;
+        }
+        for role in Role::ALL {
+            self.endpoint_of(role)?;
+        }
+        Ok(())
+    }
+
+    /// The endpoint of a role.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the role names none of the endpoints.
+    pub fn endpoint_of(&self, role: Role) -> Result<(&str, EndpointSettings)> {
+        let name = self.roles.of(role);
+        match self.endpoints.get(name) {
+            Some(endpoint) => Ok((name, endpoint.clone())),
+            None if name == endpoints::EMBEDDED => Ok((name, EndpointSettings::default())),
+            None => Err(Error::config(format!(
+                "endpoint unknown: key=roles.{}, value={name:?}, range={:?}, remedy=add [endpoints.{name}]",
+                role.name(),
+                self.endpoints.keys().map(String::as_str).chain([endpoints::EMBEDDED]).collect::<Vec<_>>()
+            ))),
+        }
+    }
+
+    /// 128-bit xxh3 of every setting that can change a row, in canonical order. Endpoint identities, prompt and
+    /// codebook versions are added by the dataflow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if settings cannot be written as TOML.
+    pub fn fingerprint(&self) -> Result<u128> {
+        let mut table =
+            Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
+        for key in FREE {
+            table.remove(key);
+        }
+        // A toml table is a sorted map, so the text is canonical.
+        Ok(xxh3_128(table.to_string().as_bytes()))
+    }
+}
+
+/// Puts one `KEY=VALUE` into the table.
+fn put(table: &mut Table, set: &str) -> Result<()> {
+    let (key, value) = set
+        .split_once('=')
+        .ok_or_else(|| Error::config(format!("flag without `=`: --set {set}, remedy=--set KEY=VALUE")))?;
+    let value = toml::from_str::<Table>(&format!("v = {value}"))
+        .ok()
+        .and_then(|mut parsed| parsed.remove("v"))
+        .unwrap_or_else(|| Value::String(value.to_owned()));
+    let mut path: Vec<&str> = key.trim().split('.').collect();
+    let last = path.pop().filter(|last| !last.is_empty());
+    let last = last.ok_or_else(|| Error::config(format!("flag without a key: --set {set}")))?;
+    let mut place = table;
+    for part in path {
+        let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        place = next.as_table_mut().ok_or_else(|| {
+            Error::config(format!("setting is no table: key={part}, in=--set {set}, remedy=see `isogloss check`"))
+        })?;
+    }
+    place.insert(last.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_replaces_one_setting_and_types_are_kept() {
+        let settings =
+            Settings::parse("workers = 3\n", &["audit=all".into(), "seed=7".into(), "output=a b".into()])
+                .expect("valid");
+        assert_eq!((settings.workers, settings.seed, settings.audit), (3, 7, Audit::All));
+        assert_eq!(settings.output, PathBuf::from("a b"));
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        let fails = |text: &str, sets: &[String]| Settings::parse(text, sets).expect_err("wrong").to_string();
+        assert!(fails("wrokers = 3", &[]).contains("wrokers"));
+        assert!(fails("", &["wrokers=3".into()]).contains("wrokers"));
+        assert!(fails("", &["workers".into()]).contains("KEY=VALUE"));
+        let settings = Settings::parse("workers = 0\ninput = ['a']", &[]).expect("valid");
+        assert!(settings.check().expect_err("range").to_string().contains("key=workers, value=0"));
+    }
+
+    #[test]
+    fn a_role_without_endpoint_is_named() {
+        let settings = Settings::parse("input = ['a']\nroles.score = 'gpt'", &[]).expect("valid");
+        let told = settings.check().expect_err("no endpoint").to_string();
+        assert!(told.contains("roles.score") && told.contains("[endpoints.gpt]"), "{told}");
+    }
+
+    #[test]
+    fn the_fingerprint_ignores_what_cannot_change_a_row() {
+        let of = |text: &str| Settings::parse(text, &[]).expect("valid").fingerprint().expect("canonical");
+        assert_eq!(of("workers = 1\noutput = 'a'"), of("workers = 9\ninput = ['x']"));
+        assert_ne!(of("seed = 1"), of("seed = 2"));
+    }
+}

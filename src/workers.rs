@@ -1,0 +1,118 @@
+//! Runs one dataflow on N worker threads, to its end or to the stop flag.
+//!
+//! **Why**: a timely worker that panics or returns early leaves the others waiting for ever. Here a panic
+//! raises the flag, every worker sees it within one park, drops its dataflow, and the run ends with an error.
+
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use timely::worker::Worker;
+
+/// How long a worker sleeps before it looks at the stop flag again; events wake it at once.
+const PARK: Duration = Duration::from_millis(20);
+
+/// Builds a dataflow on each of `workers` threads, steps it until it is complete, then asks each worker for
+/// what it has. `build` gives back the closure that does so.
+///
+/// # Errors
+/// The reason of the stop flag; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if a worker panicked; what a
+/// worker's closure returns.
+pub fn run<T, F, G>(workers: usize, stop: &Stop, build: F) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    G: FnOnce() -> Result<T> + 'static,
+    F: Fn(&mut Worker) -> Result<G> + Send + Sync + 'static,
+{
+    let flag = stop.clone();
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let done = catch_unwind(AssertUnwindSafe(|| one(worker, &flag, &build)));
+        done.unwrap_or_else(|panic| {
+            flag.raise(Error::bug(format!("worker panicked: worker={}, {}", worker.index(), told(&*panic))));
+            // Dropping may run destructors of the half-done step: never let those take the thread down.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop_all(worker)));
+            Ok(None)
+        })
+    })
+    .map_err(|cause| Error::bug(format!("workers not started: {cause}")))?;
+    let mut parts = Vec::with_capacity(workers);
+    for ended in guards.join() {
+        match ended.map_err(|cause| Error::bug(format!("worker lost: {cause}")))? {
+            Ok(Some(part)) => parts.push(part),
+            Ok(None) => {}
+            Err(error) => stop.raise(error),
+        }
+    }
+    if stop.is_raised() {
+        return Err(stop.take().unwrap_or_else(|| Error::bug("stopped without a reason")));
+    }
+    Ok(parts)
+}
+
+fn one<T, F, G>(worker: &mut Worker, stop: &Stop, build: &F) -> Result<Option<T>>
+where
+    G: FnOnce() -> Result<T>,
+    F: Fn(&mut Worker) -> Result<G>,
+{
+    let finish = match build(worker) {
+        Ok(finish) => finish,
+        Err(error) => {
+            stop.raise(error);
+            drop_all(worker);
+            return Ok(None);
+        }
+    };
+    while worker.has_dataflows() {
+        worker.step_or_park(Some(PARK));
+        if stop.is_raised() {
+            drop_all(worker);
+            return Ok(None);
+        }
+    }
+    finish().map(Some).inspect_err(|error| tracing::debug!(worker = worker.index(), %error, "worker failed"))
+}
+
+fn drop_all(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+fn told(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use timely::dataflow::operators::{Inspect, ToStream};
+
+    #[test]
+    fn every_worker_runs_to_the_end() {
+        let sums = run(2, &Stop::default(), |worker| {
+            let sum = Rc::new(RefCell::new(0));
+            let seen = Rc::clone(&sum);
+            worker.dataflow::<u64, _, _>(|scope| {
+                (1..=4).to_stream(scope).container::<Vec<_>>().inspect(move |x| *seen.borrow_mut() += x);
+            });
+            Ok(move || Ok(*sum.borrow()))
+        });
+        assert_eq!(sums.expect("complete"), [10, 10]);
+    }
+
+    #[test]
+    fn a_panic_on_one_worker_ends_the_run() {
+        let ended = run(2, &Stop::default(), |worker| {
+            let index = worker.index();
+            worker.dataflow::<u64, _, _>(|scope| {
+                (1..=4).to_stream(scope).container::<Vec<_>>().inspect(move |_| assert!(index != 1, "odd one"));
+            });
+            Ok(|| Ok(()))
+        });
+        let told = ended.expect_err("panicked").to_string();
+        assert!(told.contains("odd one"), "{told}");
+    }
+}
