@@ -9,8 +9,11 @@ use std::path::PathBuf;
 /// English, has an instruction written for it, scores and selects the pairs, and translates only the
 /// surviving instructions back. The response is never rewritten.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Start with: isogloss quickstart\nExit codes: 0 done, 2 flags, 3 settings, \
-    4 corpus, 5 something is away (run again), 70 a bug of ours, 130 interrupted (run again to resume)")]
+#[command(
+    version,
+    after_help = "Start with: isogloss quickstart\nExit codes: 0 done, 2 flags, 3 settings, \
+    4 corpus, 5 something is away (run again), 70 a bug of ours, 130 interrupted (run again to resume)"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -28,14 +31,18 @@ pub enum Command {
     /// Run the chain as a settings file says.
     ///
     /// Running again asks no model and rewrites nothing; an added shard costs only what is new.
-    #[command(after_help = "Examples:\n  isogloss run my.toml --input 'crawl/por_Latn/*.parquet' --output out/por\n  \
-        isogloss run my.toml --set select.threshold.target_rate=0.4 --set audit=all")]
+    #[command(
+        after_help = "Examples:\n  isogloss run my.toml --input 'crawl/por_Latn/*.parquet' --output out/por\n  \
+        isogloss run my.toml --set select.threshold.target_rate=0.4 --set audit=all"
+    )]
     Run(Run),
     /// Check settings, inputs and models without asking any model.
     #[command(after_help = "Example: isogloss check my.toml --input 'crawl/*.parquet'")]
     Check(Run),
     /// List the model files: what each role uses, where it is from, its licence; fetch or verify them.
-    #[command(after_help = "Examples:\n  isogloss models\n  isogloss models --fetch\n  isogloss models --verify")]
+    #[command(
+        after_help = "Examples:\n  isogloss models\n  isogloss models --fetch\n  isogloss models --verify"
+    )]
     Models(Models),
     /// Show rows of an output: native text and its English.
     #[command(after_help = "Example: isogloss show out/quickstart --rows 5 --lang por_Latn")]

@@ -89,7 +89,8 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn parse(text: &str, sets: &[String]) -> Result<Self> {
         // Once as it stands, so that a mistake is told with its line.
-        let plain: Self = toml::from_str(text).map_err(|cause| Error::config(cause.to_string().trim_end()))?;
+        let plain: Self =
+            toml::from_str(text).map_err(|cause| Error::config(cause.to_string().trim_end()))?;
         if sets.is_empty() {
             return Ok(plain);
         }
@@ -98,9 +99,9 @@ impl Settings {
         for set in sets {
             put(&mut table, set)?;
         }
-        Value::Table(table)
-            .try_into()
-            .map_err(|cause| Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" "))))
+        Value::Table(table).try_into().map_err(|cause| {
+            Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" ")))
+        })
     }
 
     /// Checks every range, and that each role has an endpoint.
@@ -177,7 +178,9 @@ fn put(table: &mut Table, set: &str) -> Result<()> {
     for part in path {
         let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
         place = next.as_table_mut().ok_or_else(|| {
-            Error::config(format!("setting is no table: key={part}, in=--set {set}, remedy=see `isogloss check`"))
+            Error::config(format!(
+                "setting is no table: key={part}, in=--set {set}, remedy=see `isogloss check`"
+            ))
         })?;
     }
     place.insert(last.to_owned(), value);

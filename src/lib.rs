@@ -13,12 +13,16 @@
 //! assert_eq!(Lang::from_lid("pt").map(Lang::tag), Some("por_Latn"));
 //! ```
 
+pub mod cli;
+pub mod config;
 pub mod error;
 pub mod llm;
 pub mod model;
+pub mod sink;
 pub mod source;
 pub mod stage;
 pub mod stop;
+pub mod telemetry;
 pub mod workers;
 
 pub use error::{Error, ErrorKind, Result};

@@ -108,7 +108,10 @@ mod tests {
         let ended = run(2, &Stop::default(), |worker| {
             let index = worker.index();
             worker.dataflow::<u64, _, _>(|scope| {
-                (1..=4).to_stream(scope).container::<Vec<_>>().inspect(move |_| assert!(index != 1, "odd one"));
+                (1..=4)
+                    .to_stream(scope)
+                    .container::<Vec<_>>()
+                    .inspect(move |_| assert!(index != 1, "odd one"));
             });
             Ok(|| Ok(()))
         });

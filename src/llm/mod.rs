@@ -1,7 +1,16 @@
 //! Models: one trait for every endpoint, and the desk that each stage asks through.
 
+pub mod consult;
 pub mod desk;
+pub mod embedded;
 pub mod endpoint;
+pub mod http;
+pub mod journal;
+pub mod key;
+pub mod limiter;
+pub mod models;
+pub mod prompt;
+pub mod scripted;
 
 pub use desk::{Desk, Trouble};
 pub use endpoint::{

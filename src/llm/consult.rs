@@ -1,0 +1,1 @@
+//! The asynchronous operator of the model stages.

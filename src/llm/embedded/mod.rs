@@ -1,0 +1,3 @@
+//! Real models in this process: no server, no key, no network once the files are there.
+
+pub mod lid;

@@ -1,0 +1,1 @@
+//! How many asks may be in flight, and how fast.

@@ -1,0 +1,1 @@
+//! Versioned prompts; hostile text is fenced.

@@ -1,0 +1,1 @@
+//! An endpoint that answers by a script: for tests only.

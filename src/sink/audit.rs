@@ -1,0 +1,1 @@
+//! One row per fragment that ended, and why.

@@ -1,0 +1,1 @@
+//! Writes the parts of each lang and shard.

@@ -1,0 +1,1 @@
+//! Publishes a snapshot in one step.

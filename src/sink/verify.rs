@@ -1,0 +1,1 @@
+//! Proves rows against their source.

@@ -1,0 +1,1 @@
+//! Which columns of a shard hold text, id, address, licence and language.

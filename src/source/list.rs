@@ -1,0 +1,1 @@
+//! The wanted shards: files, folders and globs to a sorted list of keys.

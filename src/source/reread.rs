@@ -1,0 +1,1 @@
+//! Reads single rows of a shard again.

@@ -1,0 +1,1 @@
+//! One Parquet shard: its row groups, read as batches of rows.

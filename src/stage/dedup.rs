@@ -1,0 +1,1 @@
+//! One survivor of every cluster of equal or nearly equal fragments.

@@ -1,0 +1,1 @@
+//! Vectors and cells of English pairs.

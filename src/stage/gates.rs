@@ -1,0 +1,1 @@
+//! Checks that instructions and translations must pass.

@@ -1,0 +1,1 @@
+//! Writes an English instruction that the English response answers.

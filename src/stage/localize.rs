@@ -1,0 +1,1 @@
+//! Translates instructions back to the native language.

@@ -1,0 +1,1 @@
+//! One exchange per cluster of nearly equal instructions.

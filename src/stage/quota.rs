@@ -1,0 +1,1 @@
+//! Tempered quota per cell.

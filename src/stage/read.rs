@@ -1,0 +1,1 @@
+//! Reads row groups under credits.

@@ -1,0 +1,1 @@
+//! Reads admitted rows again and cuts them into bundles.

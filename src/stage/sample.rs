@@ -1,0 +1,1 @@
+//! Bottom-k sample per lang.

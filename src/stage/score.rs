@@ -1,0 +1,1 @@
+//! Scores English pairs.

@@ -1,0 +1,1 @@
+//! Shingles that fit the script.

@@ -1,0 +1,1 @@
+//! Threshold on the score, fixed or by target rate.
