@@ -1,1 +1,5 @@
 //! Counters, progress and the final table.
+
+pub mod clock;
+
+pub use clock::{Clock, SystemClock};
