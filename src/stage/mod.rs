@@ -20,5 +20,6 @@ pub mod shingle;
 pub mod sign;
 pub mod threshold;
 pub mod translate;
+pub mod verdicts;
 
 pub use clerk::Clerk;
