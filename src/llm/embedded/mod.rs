@@ -1,3 +1,9 @@
 //! Real models in this process: no server, no key, no network once the files are there.
 
+mod attention;
+mod kernel;
+mod lanes;
 pub mod lid;
+mod llama;
+mod rows;
+mod weights;
