@@ -2,8 +2,10 @@
 
 pub mod clean;
 pub mod clerk;
+pub mod codebook;
 pub mod dedup;
 pub mod embed;
+pub mod excerpt;
 pub mod gates;
 pub mod identify;
 pub mod instruct;
