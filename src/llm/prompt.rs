@@ -147,6 +147,18 @@ pub fn fence(secret: u64, text: &str) -> String {
     format!("[[{mark}\n{}\n{mark}]]", text.trim_matches('\n'))
 }
 
+/// A reply without the marker lines that a model may have repeated; `None` if a marker is left inside a line.
+pub fn unfenced(reply: &str) -> Option<String> {
+    let code = |mark: &str| mark.len() == 16 && mark.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let marker = |line: &str| {
+        let line = line.trim();
+        line.strip_prefix("[[").is_some_and(code) || line.strip_suffix("]]").is_some_and(code)
+    };
+    let kept: Vec<&str> = reply.lines().filter(|line| !marker(line)).collect();
+    let mixed = kept.iter().any(|line| line.split(|c: char| !c.is_ascii_hexdigit()).any(code) && (line.contains("[[") || line.contains("]]")));
+    (!mixed).then(|| kept.join("\n"))
+}
+
 fn mark_of(secret: u64, turn: u64, text: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(secret.to_le_bytes());

@@ -5,6 +5,7 @@ pub mod clerk;
 pub mod codebook;
 pub mod dedup;
 pub mod embed;
+mod ending;
 pub mod excerpt;
 pub mod gates;
 pub mod identify;
@@ -20,7 +21,11 @@ pub mod score;
 pub mod segment;
 pub mod shingle;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod translate;
+mod within;
 
 pub use clerk::Clerk;
+pub(crate) use within::within;
