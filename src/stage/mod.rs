@@ -2,8 +2,11 @@
 
 pub mod clean;
 pub mod clerk;
+pub mod codebook;
 pub mod dedup;
 pub mod embed;
+mod ending;
+pub mod excerpt;
 pub mod gates;
 pub mod identify;
 pub mod instruct;
@@ -18,8 +21,12 @@ pub mod score;
 pub mod segment;
 pub mod shingle;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod translate;
 pub mod verdicts;
+mod within;
 
 pub use clerk::Clerk;
+pub(crate) use within::within;

@@ -1,0 +1,1 @@
+//! A frozen codebook: the topics that fill the cells of selection.
