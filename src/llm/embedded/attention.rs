@@ -88,7 +88,7 @@ fn attend_in<L: Lanes>(group: &Group<'_>, queries: &[f32], out: &mut [f32], scra
     out.fill(0.0);
     let mut totals = vec![0.0; scratch.seen.len()];
     for ((scores, seen), total) in scores.chunks_exact_mut(stride).zip(&scratch.seen).zip(&mut totals) {
-        exponentials(&mut scores[..*seen], total);
+        exponentials(&mut scores[..*seen], &mut 0.0, total);
     }
     let mut offset = 0;
     for stretch in &group.shared {

@@ -5,5 +5,6 @@ mod kernel;
 mod lanes;
 pub mod lid;
 mod llama;
+mod lm;
 mod rows;
 mod weights;

@@ -18,8 +18,8 @@ by_cpu! {
     fn add(x: &mut [f32], other: &[f32]) = add_in;
     /// Each row of `x` plus `bias`.
     fn bias(x: &mut [f32], bias: &[f32]) = bias_in;
-    /// `x = e^(x − most)` and `total` = its sum, where `most` is the greatest of `x`.
-    fn exponentials(x: &mut [f32], total: &mut f32) = exponentials_in;
+    /// `x = e^(x − most)`, where `most` is the greatest of `x`; gives `most` and the sum.
+    fn exponentials(x: &mut [f32], most: &mut f32, total: &mut f32) = exponentials_in;
 }
 
 /// The eights of `x`, whose length must be a multiple of 8.
@@ -114,21 +114,26 @@ fn bias_in<L: Lanes>(x: &mut [f32], bias: &[f32]) {
 }
 
 #[inline(always)]
-fn exponentials_in<L: Lanes>(x: &mut [f32], total: &mut f32) {
-    let most = L::splat(x.iter().copied().fold(f32::MIN, |most, x| if x > most { x } else { most }));
+fn exponentials_in<L: Lanes>(x: &mut [f32], most: &mut f32, total: &mut f32) {
     let (eights, rest) = x.as_chunks_mut::<8>();
-    let mut sum = L::splat(0.0);
-    for x in eights {
-        let power = L::load(x).sub(most).exp();
-        power.store(x);
-        sum = sum.add(power);
-    }
+    // What is left over, filled up with what counts for nothing.
     let mut last = [f32::MIN; 8];
     for (last, x) in last.iter_mut().zip(&*rest) {
         *last = *x;
     }
+    let greatest = eights.iter().fold(L::load(&last), |greatest, x| greatest.max(L::load(x)));
+    let mut lanes = [0.0; 8];
+    greatest.store(&mut lanes);
+    *most = lanes.into_iter().fold(f32::MIN, |most, x| if x > most { x } else { most });
+    let greatest = L::splat(*most);
+    let mut sum = L::splat(0.0);
+    for x in eights {
+        let power = L::load(x).sub(greatest).exp();
+        power.store(x);
+        sum = sum.add(power);
+    }
     let mut powers = [0.0; 8];
-    L::load(&last).sub(most).exp().store(&mut powers);
+    L::load(&last).sub(greatest).exp().store(&mut powers);
     for power in powers.iter_mut().skip(rest.len()) {
         *power = 0.0;
     }
