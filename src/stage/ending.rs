@@ -7,6 +7,7 @@ use super::gates::Finding;
 use crate::error::{Error, Result};
 use crate::llm::{Answer, Ask, Desk, Finish, Token, Trouble};
 use crate::model::{Exchange, Reason, Stage, Verdict};
+use serde::de::DeserializeOwned;
 
 /// What ended the row, or the run.
 #[derive(Debug)]
@@ -91,4 +92,14 @@ pub(crate) async fn ask_vector(desk: &Desk, text: String) -> Result<Vec<i8>, End
         Answer::Vector(vector) if vector.iter().any(|component| *component != 0) => Ok(vector),
         _ => Err(MALFORMED),
     }
+}
+
+/// The JSON object of a reply, with or without a code fence around it; `None` for anything else, an array that would
+/// fill the fields in their order included.
+pub(crate) fn object_of<T: DeserializeOwned>(reply: &str) -> Option<T> {
+    let reply = reply.trim();
+    let inside = reply.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
+    let json = inside.map_or(reply, |inside| inside.strip_prefix("json").unwrap_or(inside));
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json.trim()).ok()?;
+    serde_json::from_value(object.into()).ok()
 }

@@ -165,6 +165,7 @@ impl Translate {
             let reply = unfenced(&reply).ok_or(End::Faulted(Reason::Malformed, 0.0))?;
             let english = gates::said(&reply)?;
             gates::no_refusal(english)?;
+            gates::in_script(english, self.english)?;
             let (least, most) = (self.settings.least_ratio, self.settings.most_ratio);
             gates::ratio_within(text, from, english, self.english, least, most)?;
             let tail = chunk.get(chunk.trim_end().len()..).unwrap_or_default();

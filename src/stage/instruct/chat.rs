@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::llm::prompt::{Prompts, unfenced};
 use crate::llm::{Ask, Desk, Role};
 use crate::model::Reason;
-use crate::stage::ending::{End, MALFORMED, ask_chat};
+use crate::stage::ending::{End, MALFORMED, ask_chat, object_of};
 use crate::stage::gates;
 use crate::stage::within;
 use minijinja::context;
@@ -119,16 +119,10 @@ fn instruction_of(reply: &str) -> Result<String, End> {
         return Err(End::Faulted(Reason::EmptyReply, 0.0));
     }
     gates::no_refusal(reply)?;
-    let said: Said = serde_json::from_str(unwrapped(reply)).map_err(|_| MALFORMED)?;
+    let said: Said = object_of(reply).ok_or(MALFORMED)?;
     if said.unfit {
         return Err(End::Dropped(Reason::Unfit, 0.0));
     }
     // A marker within an instruction means that the model copies its material.
     unfenced(&said.instruction).ok_or(MALFORMED)
-}
-
-/// What stands inside a code fence, if one is around all of it.
-pub(crate) fn unwrapped(reply: &str) -> &str {
-    let inside = reply.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
-    inside.map_or(reply, |inside| inside.strip_prefix("json").unwrap_or(inside)).trim()
 }

@@ -132,6 +132,7 @@ fn chat_replies_are_judged() {
         ("Why do the oceans have tides?", Faulted, Reason::Malformed),
         (r#"{"instruction": "Why?", "score": 5}"#, Faulted, Reason::Malformed),
         (r#"{"unfit": false, "instruction": 7}"#, Faulted, Reason::Malformed),
+        (r#"[false, "Why do the oceans have tides?"]"#, Faulted, Reason::Malformed),
         (r#"{"unfit": false, "instr"#, Faulted, Reason::Malformed),
         ("I'm sorry, but I can't help with that.", Faulted, Reason::Refused),
         (&copy, Dropped, Reason::Copy),
