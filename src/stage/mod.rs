@@ -1,5 +1,6 @@
 //! One stage per file: a pure decision, thin wiring, a contract on top.
 
+mod by_key;
 pub mod clean;
 pub mod clerk;
 pub mod codebook;
@@ -14,11 +15,14 @@ pub mod localize;
 pub mod near_instruction;
 pub mod quality;
 pub mod quota;
+mod ranked;
 pub mod read;
 pub mod reread;
 pub mod sample;
 pub mod score;
 pub mod segment;
+pub mod select;
+mod shares;
 pub mod shingle;
 pub mod sign;
 #[cfg(test)]

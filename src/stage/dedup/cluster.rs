@@ -9,9 +9,9 @@ use super::nodes::{Nodes, nodes};
 use super::settings::DedupSettings;
 use super::sketch::Node;
 use crate::model::{Epoch, Signature};
-use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
-use differential_dataflow::trace::implementations::{ValBatcher, ValBuilder, ValSpine};
+use crate::stage::by_key::{ByKey, reduce, reduce_arranged};
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::trace::implementations::ValBatcher;
 use differential_dataflow::{ExchangeData, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
 
@@ -36,29 +36,21 @@ pub(crate) fn cluster<'s, R: ExchangeData>(
     let edges = edges(stage, candidates, sketches, settings);
     let labels = components(stage, edges).arrange_by_key_named(&format!("{stage}/cluster_of"));
 
-    let arranged: Arranged<'s, TraceAgent<ValSpine<Node, R, Epoch, isize>>> =
+    // Rows lie where the hash of their node puts them already.
+    let by_node: ByKey<'s, Node, R> =
         arrange_core(rows.clone().inner, Pipeline, &format!("{stage}/rows"), ValBatcher::new);
-    let exact = arranged
-        .clone()
-        .reduce_abelian::<_, ValBuilder<_, _, _, _>, ValSpine<Node, R, Epoch, isize>, _, _>(
-            &format!("{stage}/exact"),
-            |_node, rows, out| out.extend(rows.iter().skip(1).map(|(row, count)| ((*row).clone(), *count))),
-            |updates, node, rows| {
-                updates.clear();
-                updates.extend(rows.drain(..).map(|(row, time, diff)| ((*node, row), time, diff)));
-            },
-        )
-        .as_collection(|node, row| (*node, row.clone()));
-    let near = arranged
-        .join_core(labels, |node, row, label| Some((*label, (*node, row.clone()))))
-        .reduce_named(&format!("{stage}/near"), |_label, members, out| {
-            // Members come by node, then by row: the first of a node is its least.
-            let mut leasts: Vec<_> = members.chunk_by(|a, b| a.0.0 == b.0.0).map(|of_node| &of_node[0]).collect();
-            let survivor = leasts.iter().enumerate().min_by_key(|(_, (member, _))| &member.1).map(|(at, _)| at);
-            survivor.map(|at| leasts.swap_remove(at));
-            out.extend(leasts.into_iter().map(|(member, count)| ((*member).clone(), *count)));
-        })
-        .map(|(_label, member)| member);
+    let exact = reduce_arranged(&format!("{stage}/exact"), by_node.clone(), |_node, rows, out| {
+        out.extend(rows.iter().skip(1).map(|(row, count)| ((*row).clone(), *count)));
+    });
+    let members = by_node.join_core(labels, |node, row, label| Some((*label, (*node, row.clone()))));
+    let near = reduce(&format!("{stage}/near"), members, |_label, members, out| {
+        // Members come by node, then by row: the first of a node is its least.
+        let mut leasts: Vec<_> = members.chunk_by(|a, b| a.0.0 == b.0.0).map(|of_node| &of_node[0]).collect();
+        let survivor = leasts.iter().enumerate().min_by_key(|(_, (member, _))| &member.1).map(|(at, _)| at);
+        survivor.map(|at| leasts.swap_remove(at));
+        out.extend(leasts.into_iter().map(|(member, count)| ((*member).clone(), *count)));
+    })
+    .map(|(_label, member)| member);
     let survivors = rows.concat(exact.clone().negate()).concat(near.clone().negate());
     Clustered { survivors, exact, near }
 }

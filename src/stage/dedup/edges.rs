@@ -5,10 +5,10 @@ use super::crowds::links;
 use super::settings::DedupSettings;
 use super::sketch::{Node, Sketch};
 use crate::model::Epoch;
+use crate::stage::by_key::{ByKey, reduce};
 use differential_dataflow::VecCollection;
-use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
-use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::trace::implementations::ValBatcher;
 use timely::dataflow::channels::pact::Pipeline;
 
 /// Verifies pairs and crowds. An edge counts once per band that gives it; the lesser node comes first.
@@ -20,7 +20,7 @@ pub(super) fn edges<'s>(
 ) -> VecCollection<'s, Epoch, (Node, Node)> {
     let DedupSettings { least_resemblance, most_leaders, .. } = *settings;
     // Sketches lie where the hash of their node puts them already.
-    let sketches: Arranged<'s, TraceAgent<ValSpine<Node, Sketch, Epoch, isize>>> =
+    let sketches: ByKey<'s, Node, Sketch> =
         arrange_core(sketches.inner, Pipeline, &format!("{stage}/sketches"), ValBatcher::new);
     let pairs = candidates
         .pairs
@@ -30,15 +30,14 @@ pub(super) fn edges<'s>(
         .join_core(sketches.clone(), move |b, (a, of_a), of_b| {
             of_a.resembles(of_b, least_resemblance).then_some((*a, *b))
         });
-    let crowds = candidates
+    let crowded = candidates
         .crowds
         .map(|(key, node)| (node, key))
         .arrange_by_key_named(&format!("{stage}/crowded"))
-        .join_core(sketches, |node, key, sketch| Some((*key, (*node, sketch.clone()))))
-        .reduce_named(&format!("{stage}/crowds"), move |_key, members, out| {
-            let members = members.iter().map(|((node, sketch), _)| (*node, sketch));
-            out.extend(links(members, least_resemblance, most_leaders).into_iter().map(|link| (link, 1)));
-        })
-        .map(|(_key, link)| link);
-    pairs.concat(crowds)
+        .join_core(sketches, |node, key, sketch| Some((*key, (*node, sketch.clone()))));
+    let crowds = reduce(&format!("{stage}/crowds"), crowded, move |_key, members, out| {
+        let members = members.iter().map(|((node, sketch), _)| (*node, sketch));
+        out.extend(links(members, least_resemblance, most_leaders).into_iter().map(|link| (link, 1)));
+    });
+    pairs.concat(crowds.map(|(_key, link)| link))
 }

@@ -3,6 +3,7 @@
 use super::cluster::{Clustered, cluster};
 use super::settings::DedupSettings;
 use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signed, Stage, Verdict};
+use crate::stage::by_key::consolidate;
 use crate::stage::verdicts::Verdicts;
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
@@ -47,15 +48,10 @@ impl DedupState for MemoryDedup {
         });
         let Clustered { survivors, exact, near } = cluster("dedup", rows, &self.settings);
         let kept = survivors
-            .map(|(content, Member { place, lang, tick })| FragmentRow { place, lang, content, tick })
-            .consolidate_named::<_, differential_dataflow::trace::implementations::KeySpine<_, _, _>, _>(
-                "dedup/kept",
-                differential_dataflow::trace::implementations::KeyBatcher::new,
-                |row, ()| row.clone(),
-            );
-        let dropped =
-            exact.map(|(_, row)| note(row, Reason::ExactDuplicate)).concat(near.map(|(_, row)| note(row, Reason::NearDuplicate)));
-        Verdicts { kept, dropped }
+            .map(|(content, Member { place, lang, tick })| FragmentRow { place, lang, content, tick });
+        let exact = exact.map(|(_, row)| note(row, Reason::ExactDuplicate));
+        let near = near.map(|(_, row)| note(row, Reason::NearDuplicate));
+        Verdicts { kept: consolidate("dedup/kept", kept), dropped: exact.concat(near) }
     }
 }
 
