@@ -132,7 +132,8 @@ fn expand(pattern: &str, matched: &mut Vec<PathBuf>) -> Result<()> {
             let at = cause.path().to_path_buf();
             away(&at, cause.into())
         })?;
-        let below: PathBuf = path.components().skip(if pattern.starts_with("./") { fixed - 1 } else { fixed }).collect();
+        let below: PathBuf =
+            path.components().skip(if pattern.starts_with("./") { fixed - 1 } else { fixed }).collect();
         let apart = |part: Component<'_>| part.as_os_str().to_string_lossy().starts_with('_');
         if !spelled && below.components().any(apart) {
             continue;
@@ -238,11 +239,7 @@ mod tests {
     #[test]
     fn a_glob_crosses_folders_and_skips_what_a_folder_skips() {
         let root = tree();
-        let deep = [
-            "a.parquet",
-            "b/2.parquet",
-            "part[1].parquet",
-        ];
+        let deep = ["a.parquet", "b/2.parquet", "part[1].parquet"];
         assert_eq!(keys(root.path(), &["**/*.parquet"]), deep);
         assert_eq!(keys(root.path(), &["b/*/er/*"]), ["b/deep/er/3.PARQUET"]);
         assert_eq!(keys(root.path(), &["b/_*/*.parquet"]), ["b/_audit/4.parquet"]);

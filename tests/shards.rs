@@ -1,0 +1,12 @@
+//! Reading other people's Parquet files: every row read or noted, whatever the file holds and however it broke.
+
+#[path = "shards/broken.rs"]
+mod broken;
+#[path = "shards/files.rs"]
+mod files;
+#[path = "shards/flow.rs"]
+mod flow;
+#[path = "shards/reading.rs"]
+mod reading;
+#[path = "shards/rereading.rs"]
+mod rereading;
