@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Opened {
         let mut first = 0_u32;
         for group in meta.metadata().row_groups() {
             // One value a row: a footer that counts otherwise would have us note rows that never were.
-            let values = group.columns().get(columns.text).map(|column| column.num_values());
+            let values = group.columns().get(columns.text).map(ColumnChunkMetaData::num_values);
             let rows = u32::try_from(group.num_rows()).ok().filter(|_| values == Some(group.num_rows()));
             first = rows.and_then(|rows| first.checked_add(rows)).ok_or_else(|| {
                 Error::corpus(format!(

@@ -146,7 +146,7 @@ proptest! {
         dictionary in any::<bool>(),
         batch_rows in 1..50_u32,
     ) {
-        let mut file = whole(Layout { zstd, dictionary, ..Layout::default() });
+        let mut file = whole(Layout { dictionary, zstd, ..Layout::default() });
         for (at, byte) in damage {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the file")]
             let at = (at * file.len() as f64) as usize;
