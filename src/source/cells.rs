@@ -79,7 +79,8 @@ impl<'a> Record<'a> {
 
     /// Where a row comes from, as far as the batch holds it.
     pub(super) fn lineage(&self, row: usize) -> Lineage {
-        let text = |cells: &Option<Cells<'a>>| cells.as_ref().map(|cells| cells.text(row)).unwrap_or_default();
+        let text =
+            |cells: &Option<Cells<'a>>| cells.as_ref().map(|cells| cells.text(row)).unwrap_or_default();
         Lineage { source_id: text(&self.id), url: text(&self.url), license: text(&self.license) }
     }
 }

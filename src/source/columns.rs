@@ -176,14 +176,16 @@ fn lang_of(language: &str, script: &str) -> Lang {
     let tagged = || Lang::from_tag(language);
     let joined = || Lang::from_tag(&format!("{language}_{script}"));
     // `pt-BR` is `pt` for us; `por` is the one lang of that code.
-    let short = || Lang::from_lid(&language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase());
+    let short =
+        || Lang::from_lid(&language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase());
     let coded = || {
         let mut langs = Lang::all().filter(|lang| lang.code() == language);
         langs.next().filter(|_| langs.next().is_none())
     };
     let lang = tagged().or_else(joined);
     // A script that the table does not pair with the language is another lang than the table's.
-    let lang = if script.is_empty() && !language.contains('_') { lang.or_else(short).or_else(coded) } else { lang };
+    let lang =
+        if script.is_empty() && !language.contains('_') { lang.or_else(short).or_else(coded) } else { lang };
     lang.unwrap_or(Lang::UND)
 }
 
@@ -234,7 +236,10 @@ mod tests {
                 "-"
             ]
         );
-        assert_eq!(found("required int32 id; required binary text;", &none), ["text", "id", "-", "-", "-", "-"]);
+        assert_eq!(
+            found("required int32 id; required binary text;", &none),
+            ["text", "id", "-", "-", "-", "-"]
+        );
     }
 
     #[test]
@@ -263,9 +268,15 @@ mod tests {
     fn langs_are_told_by_tag_code_and_script() {
         let por = Lang::from_tag("por_Latn").unwrap();
         let mut langs = Langs::default();
-        for (language, script) in
-            [("por", "Latn"), ("por_Latn", ""), ("por_Latn", "Latn"), ("pt", ""), ("pt-BR", ""), ("por", ""), ("PT", "")]
-        {
+        for (language, script) in [
+            ("por", "Latn"),
+            ("por_Latn", ""),
+            ("por_Latn", "Latn"),
+            ("pt", ""),
+            ("pt-BR", ""),
+            ("por", ""),
+            ("PT", ""),
+        ] {
             assert_eq!(langs.of(language, script), por, "{language} {script}");
         }
         for (language, script) in [("", ""), ("por", "Cyrl"), ("xx", ""), ("xxx_Latn", ""), ("", "Latn")] {

@@ -80,8 +80,22 @@ pub(super) struct Decode {
 }
 
 impl Decode {
-    pub(super) fn new(opened: &Arc<Opened>, group: usize, leaves: Vec<usize>, rows: Selected, batch_rows: usize) -> Self {
-        Self { opened: Arc::clone(opened), group, leaves, rows, batch_rows: batch_rows.max(1), at: 0, reader: None }
+    pub(super) fn new(
+        opened: &Arc<Opened>,
+        group: usize,
+        leaves: Vec<usize>,
+        rows: Selected,
+        batch_rows: usize,
+    ) -> Self {
+        Self {
+            opened: Arc::clone(opened),
+            group,
+            leaves,
+            rows,
+            batch_rows: batch_rows.max(1),
+            at: 0,
+            reader: None,
+        }
     }
 
     /// The row group.
@@ -116,7 +130,11 @@ impl Decode {
                 Err(cause) => {
                     self.reader = None;
                     if let Some(failure) = self.opened.chunks.failure() {
-                        return Err(Error::unavailable(format!("shard unreadable: shard={}", self.opened.key)).because(failure));
+                        return Err(Error::unavailable(format!(
+                            "shard unreadable: shard={}",
+                            self.opened.key
+                        ))
+                        .because(failure));
                     }
                     if self.batch_rows > 1 {
                         self.batch_rows = 1;
@@ -140,13 +158,18 @@ impl Decode {
         let batch = next.ok_or_else(|| ParquetError::EOF("fewer rows than the footer says".into()))??;
         match batch.num_rows() {
             0 => Err(ParquetError::EOF("fewer rows than the footer says".into())),
-            rows if rows > self.rows.len() - self.at => Err(ParquetError::General("more rows than asked for".into())),
+            rows if rows > self.rows.len() - self.at => {
+                Err(ParquetError::General("more rows than asked for".into()))
+            }
             _ => Ok(batch),
         }
     }
 
     fn start(&self) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.opened.chunks.clone(), self.opened.meta.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.opened.chunks.clone(),
+            self.opened.meta.clone(),
+        );
         let mask = ProjectionMask::leaves(builder.parquet_schema(), self.leaves.iter().copied());
         builder
             .with_row_groups(vec![self.group])

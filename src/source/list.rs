@@ -124,17 +124,18 @@ fn expand(pattern: &str, matched: &mut Vec<PathBuf>) -> Result<()> {
         ))
         .because(cause)
     })?;
-    let spelled = pattern.split(['/', '\\']).any(|part| part.starts_with('_'));
-    // What stands before the first wildcard was spelled out by the person.
-    let fixed = pattern.split(['/', '\\']).take_while(|part| !part.contains(['*', '?', '['])).count();
+    // What stands before the first wildcard was spelled out by the person, and so was any `_` after it.
+    let wild = |part: &&str| part.contains(['*', '?', '[']);
+    let fixed = pattern.split('/').take_while(|part| !wild(part)).filter(|part| *part != ".").count();
+    let spelled = pattern.split('/').skip_while(|part| !wild(part)).any(|part| part.starts_with('_'));
     for path in paths {
         let path = path.map_err(|cause| {
             let at = cause.path().to_path_buf();
             away(&at, cause.into())
         })?;
-        let below: PathBuf = path.components().skip(if pattern.starts_with("./") { fixed - 1 } else { fixed }).collect();
-        let apart = |part: Component<'_>| part.as_os_str().to_string_lossy().starts_with('_');
-        if !spelled && below.components().any(apart) {
+        let parts = path.components().filter(|part| *part != Component::CurDir);
+        let mut below = parts.skip(fixed).map(|part| part.as_os_str().to_string_lossy());
+        if !spelled && below.any(|part| part.starts_with('_')) {
             continue;
         }
         if path.is_dir() {
@@ -238,14 +239,11 @@ mod tests {
     #[test]
     fn a_glob_crosses_folders_and_skips_what_a_folder_skips() {
         let root = tree();
-        let deep = [
-            "a.parquet",
-            "b/2.parquet",
-            "part[1].parquet",
-        ];
+        let deep = ["a.parquet", "b/2.parquet", "part[1].parquet"];
         assert_eq!(keys(root.path(), &["**/*.parquet"]), deep);
         assert_eq!(keys(root.path(), &["b/*/er/*"]), ["b/deep/er/3.PARQUET"]);
         assert_eq!(keys(root.path(), &["b/_*/*.parquet"]), ["b/_audit/4.parquet"]);
+        assert_eq!(keys(root.path(), &["b/_audit/*.parquet"]), ["b/_audit/4.parquet"]);
         assert_eq!(keys(root.path(), &["b/d*"]), ["b/deep/er/3.PARQUET"]);
         assert_eq!(keys(root.path(), &["b/?.par*"]), ["b/1.parq", "b/2.parquet"]);
         assert_eq!(keys(root.path(), &["part[1].parquet"]), ["part[1].parquet"]);

@@ -68,7 +68,9 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(shard: &Shard, open: &dyn Open) -> Result<Self, Error> {
-        let away = |cause| Error::unavailable(format!("shard unreadable: path={}", shard.path.display())).because(cause);
+        let away = |cause| {
+            Error::unavailable(format!("shard unreadable: path={}", shard.path.display())).because(cause)
+        };
         let blob = open.open(shard).map_err(away)?;
         let size = blob.size().map_err(away)?;
         if size != shard.bytes {

@@ -68,7 +68,12 @@ impl<T: Send + 'static> Prefetch<T> {
     }
 }
 
-fn feed<T>(items: impl Iterator<Item = Result<T>>, sender: &SyncSender<T>, stop: &Stop, wake: &SyncActivator) {
+fn feed<T>(
+    items: impl Iterator<Item = Result<T>>,
+    sender: &SyncSender<T>,
+    stop: &Stop,
+    wake: &SyncActivator,
+) {
     for item in items {
         if stop.is_raised() {
             return;

@@ -13,8 +13,8 @@ use super::settings::SourceSettings;
 use super::shard::Opened;
 use crate::error::{Error, Result};
 use crate::model::{
-    Bundle, ContentId, Exchange, Lang, Place, Reason, Row, Span, Stage, Verdict, Weight, content_of, fragment_id,
-    response_of,
+    Bundle, ContentId, Exchange, Lang, Place, Reason, Row, Span, Stage, Verdict, Weight, content_of,
+    fragment_id, response_of,
 };
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
@@ -111,7 +111,10 @@ struct ShardBundles {
 impl ShardBundles {
     fn new(rereading: &Rereading, shard: u32, wanted: VecDeque<Wanted>) -> Result<Self> {
         let listed = rereading.shards.get(shard as usize).ok_or_else(|| {
-            Error::bug(format!("wanted a shard that is not listed: shard={shard}, listed={}", rereading.shards.len()))
+            Error::bug(format!(
+                "wanted a shard that is not listed: shard={shard}, listed={}",
+                rereading.shards.len()
+            ))
         })?;
         let opened = Arc::new(Opened::new(listed, rereading.open.as_ref(), &rereading.settings.columns)?);
         Ok(Self {
@@ -142,7 +145,8 @@ impl ShardBundles {
             };
             match step {
                 Some(Step::Batch(from, batch)) => {
-                    let row = |decode: &Decode| (from..from + batch.num_rows()).map(|at| decode.row(at)).collect();
+                    let row =
+                        |decode: &Decode| (from..from + batch.num_rows()).map(|at| decode.row(at)).collect();
                     let rows: Vec<u32> = self.decode.as_ref().map(row).unwrap_or_default();
                     self.cut(rereading, &rows, &batch, None)?;
                 }
@@ -163,9 +167,11 @@ impl ShardBundles {
         let row = self.wanted.front().map_or(0, |wanted| wanted.place.row);
         let group = self.opened.group_of(row).ok_or_else(|| self.gone(row, "rows end before"))?;
         let (first, many) = self.opened.group(group).unwrap_or_default();
-        let mut rows: Vec<u32> = self.wanted.iter().map(|wanted| wanted.place.row - first).take_while(|row| *row < many).collect();
+        let mut rows: Vec<u32> =
+            self.wanted.iter().map(|wanted| wanted.place.row - first).take_while(|row| *row < many).collect();
         rows.dedup();
-        let fit = usize::try_from(rereading.bundle_bytes / self.opened.row_bytes(group)).unwrap_or(usize::MAX);
+        let fit =
+            usize::try_from(rereading.bundle_bytes / self.opened.row_bytes(group)).unwrap_or(usize::MAX);
         let fit = fit.clamp(1, rereading.bundle_rows.max(1));
         Ok(Decode::new(&self.opened, group, self.opened.columns.all(), Selected::These(rows), fit))
     }
@@ -194,7 +200,13 @@ impl ShardBundles {
     }
 
     /// Cuts the wanted fragments out of a batch of these rows.
-    fn cut(&mut self, rereading: &Rereading, rows: &[u32], batch: &RecordBatch, outcome: Option<Verdict>) -> Result<()> {
+    fn cut(
+        &mut self,
+        rereading: &Rereading,
+        rows: &[u32],
+        batch: &RecordBatch,
+        outcome: Option<Verdict>,
+    ) -> Result<()> {
         let opened = Arc::clone(&self.opened);
         let record = Record::of(batch, opened.meta.parquet_schema(), &opened.columns);
         for (at, &row) in rows.iter().enumerate() {
@@ -213,9 +225,18 @@ impl ShardBundles {
         Ok(())
     }
 
-    fn exchange(&mut self, row: &Row, wanted: &Wanted, spans: &[Span], outcome: Option<Verdict>) -> Result<Exchange> {
+    fn exchange(
+        &mut self,
+        row: &Row,
+        wanted: &Wanted,
+        spans: &[Span],
+        outcome: Option<Verdict>,
+    ) -> Result<Exchange> {
         let response = response_of(&row.text, spans).ok_or_else(|| {
-            Error::bug(format!("spans leave the text: shard={}, row={}, spans={spans:?}", self.opened.key, row.row))
+            Error::bug(format!(
+                "spans leave the text: shard={}, row={}, spans={spans:?}",
+                self.opened.key, row.row
+            ))
         })?;
         if content_of(&response, &mut self.scratch) != wanted.content {
             return Err(self.gone(row.row, "fragment has another text"));

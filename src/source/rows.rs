@@ -8,7 +8,7 @@ use super::shard::Opened;
 use crate::error::Result;
 use crate::model::{Lang, Lineage, Note, Place, Reason, Row, Rows, Stage, Verdict, Weight};
 use arrow::array::RecordBatch;
-use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What the reader hands over at once. Every row of a row group is in one chunk's rows or notes.
@@ -32,7 +32,7 @@ pub(super) struct GroupRows {
     /// Decoded and not yet handed over: the batch, its first position and how many of its rows are.
     open: Option<(RecordBatch, usize, usize)>,
     /// Positions that are lost.
-    lost: VecDeque<usize>,
+    lost: Range<usize>,
     ended: bool,
 }
 
@@ -53,7 +53,13 @@ impl GroupRows {
         };
         // Decode about as much as is handed over, whatever the size of a row.
         let fit = usize::try_from(limits.bytes / opened.row_bytes(group)).unwrap_or(usize::MAX);
-        let decode = Decode::new(opened, group, opened.columns.front(), Selected::First(rows), fit.clamp(1, limits.rows));
+        let decode = Decode::new(
+            opened,
+            group,
+            opened.columns.front(),
+            Selected::First(rows),
+            fit.clamp(1, limits.rows),
+        );
         Self {
             shard,
             opened: Arc::clone(opened),
@@ -61,7 +67,7 @@ impl GroupRows {
             limits,
             langs: Langs::default(),
             open: None,
-            lost: VecDeque::new(),
+            lost: 0..0,
             ended: false,
         }
     }
@@ -79,7 +85,7 @@ impl GroupRows {
             match self.decode.next()? {
                 Some(Step::Batch(from, batch)) => self.open = Some((batch, from, 0)),
                 Some(Step::Lost(from, cause)) => {
-                    self.lost = (from..self.decode.len()).collect();
+                    self.lost = from..self.decode.len();
                     tracing::warn!(
                         shard = self.opened.key, row = self.decode.row(from),
                         lost = self.lost.len(), %cause, "row group does not decode"
@@ -96,14 +102,14 @@ impl GroupRows {
 
     /// Moves what is decoded to the chunk; true once it is full.
     fn fill(&mut self, chunk: &mut Chunk) -> bool {
-        while let Some(at) = self.lost.front() {
+        while !self.lost.is_empty() {
             if chunk.notes.len() >= self.limits.rows {
                 return true;
             }
-            let place = Place::of_row(self.shard, self.decode.row(*at));
+            let place = Place::of_row(self.shard, self.decode.row(self.lost.start));
             let verdict = Verdict::faulted(Stage::Read, Reason::Unreadable, 1.0);
             chunk.notes.push(Note { place, lang: Lang::UND, verdict });
-            self.lost.pop_front();
+            self.lost.start += 1;
         }
         let Some((batch, from, mut done)) = self.open.take() else { return false };
         let record = Record::of(&batch, self.opened.meta.parquet_schema(), &self.opened.columns);
@@ -119,8 +125,14 @@ impl GroupRows {
                         break;
                     }
                     let lang = record.lang(done, &mut self.langs);
-                    chunk.rows.weight = Weight { rows: chunk.rows.weight.rows + 1, bytes: chunk.rows.weight.bytes + bytes };
-                    chunk.rows.rows.push(Row { row, text: text.to_owned(), lang, lineage: Lineage::default() });
+                    chunk.rows.weight =
+                        Weight { rows: chunk.rows.weight.rows + 1, bytes: chunk.rows.weight.bytes + bytes };
+                    chunk.rows.rows.push(Row {
+                        row,
+                        text: text.to_owned(),
+                        lang,
+                        lineage: Lineage::default(),
+                    });
                 }
                 Err((reason, value)) => {
                     if chunk.notes.len() >= self.limits.rows {

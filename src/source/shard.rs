@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -70,12 +70,15 @@ impl Opened {
         let mut bounds = vec![0];
         let mut first = 0_u32;
         for group in meta.metadata().row_groups() {
-            let rows = u32::try_from(group.num_rows()).ok();
+            // One value a row: a footer that counts otherwise would have us note rows that never were.
+            let values = group.columns().get(columns.text).map(ColumnChunkMetaData::num_values);
+            let rows = u32::try_from(group.num_rows()).ok().filter(|_| values == Some(group.num_rows()));
             first = rows.and_then(|rows| first.checked_add(rows)).ok_or_else(|| {
                 Error::corpus(format!(
-                    "shard has an impossible number of rows: path={}, rows={}, most={}, remedy=split it",
+                    "shard has an impossible number of rows: path={}, rows={}, texts={}, most={}, remedy=write it again, in parts",
                     shard.path.display(),
                     group.num_rows(),
+                    values.unwrap_or(0),
                     u32::MAX
                 ))
             })?;
@@ -92,7 +95,11 @@ impl Opened {
         });
         Survey {
             rows: self.bounds.last().copied().unwrap_or(0),
-            row_groups: self.bounds.windows(2).map(|pair| pair.last().zip(pair.first()).map_or(0, |(b, a)| b - a)).collect(),
+            row_groups: self
+                .bounds
+                .windows(2)
+                .map(|pair| pair.last().zip(pair.first()).map_or(0, |(b, a)| b - a))
+                .collect(),
             text_bytes: text.fold(0, u64::saturating_add),
             columns: self.columns.clone(),
         }
@@ -130,7 +137,14 @@ fn as_bytes(meta: ParquetMetaData) -> Result<ArrowReaderMetadata, ParquetError> 
     let file = meta.file_metadata();
     let schema = Arc::new(SchemaDescriptor::new(plain(file.schema_descr().root_schema_ptr(), true)?));
     let views = Schema::new(viewed(parquet_to_arrow_schema(&schema, None)?.fields()));
-    let file = FileMetaData::new(file.version(), file.num_rows(), file.created_by().map(str::to_owned), None, schema, None);
+    let file = FileMetaData::new(
+        file.version(),
+        file.num_rows(),
+        file.created_by().map(str::to_owned),
+        None,
+        schema,
+        None,
+    );
     let meta = ParquetMetaData::new(file, meta.row_groups().to_vec());
     ArrowReaderMetadata::try_new(Arc::new(meta), ArrowReaderOptions::new().with_schema(Arc::new(views)))
 }
@@ -140,7 +154,8 @@ fn plain(of: TypePtr, root: bool) -> Result<TypePtr, ParquetError> {
     let info = of.get_basic_info();
     let id = info.has_id().then(|| info.id());
     if of.is_group() {
-        let fields = of.get_fields().iter().map(|field| plain(Arc::clone(field), false)).collect::<Result<_, _>>()?;
+        let fields =
+            of.get_fields().iter().map(|field| plain(Arc::clone(field), false)).collect::<Result<_, _>>()?;
         let group = Type::group_type_builder(of.name())
             .with_converted_type(info.converted_type())
             .with_logical_type(info.logical_type_ref().cloned())

@@ -114,7 +114,8 @@ impl TaskRows {
             }
             let Some(task) = self.reading.tasks.take() else { return Ok(None) };
             let Some(opened) = self.opened(task.shard)? else { continue };
-            self.group = Some(GroupRows::new(task.shard, &opened, task.row_group as usize, &self.reading.settings));
+            self.group =
+                Some(GroupRows::new(task.shard, &opened, task.row_group as usize, &self.reading.settings));
         }
     }
 
@@ -126,7 +127,8 @@ impl TaskRows {
             return Ok(Some(Arc::clone(opened)));
         }
         let Some(wanted) = self.reading.shards.get(shard as usize) else { return Ok(None) };
-        let opened = Arc::new(Opened::new(wanted, self.reading.open.as_ref(), &self.reading.settings.columns)?);
+        let opened =
+            Arc::new(Opened::new(wanted, self.reading.open.as_ref(), &self.reading.settings.columns)?);
         self.opened = Some((shard, Arc::clone(&opened)));
         Ok(Some(opened))
     }

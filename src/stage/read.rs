@@ -12,7 +12,7 @@ use crate::source::tasks::{Reading, TaskRows};
 use crate::stop::Stop;
 use std::rc::Rc;
 use std::sync::Arc;
-use timely::container::CapacityContainerBuilder;
+use timely::container::NoopBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
@@ -28,8 +28,8 @@ pub fn read<'s>(
     let mut builder = OperatorBuilder::new("read".into(), scope);
     let (rows_out, rows) = builder.new_output();
     let (notes_out, notes) = builder.new_output();
-    let mut rows_out = OutputBuilder::<Epoch, CapacityContainerBuilder<Rows>>::from(rows_out);
-    let mut notes_out = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<Note>>>::from(notes_out);
+    let mut rows_out = OutputBuilder::<Epoch, NoopBuilder<Rows>>::from(rows_out);
+    let mut notes_out = OutputBuilder::<Epoch, NoopBuilder<Vec<Note>>>::from(notes_out);
     let address = builder.operator_info().address;
     let again = scope.activator_for(Rc::clone(&address));
     credits.wakes(again.clone());
@@ -54,10 +54,10 @@ pub fn read<'s>(
                     reading.progress.count(&chunk);
                     if !chunk.rows.rows.is_empty() {
                         credits.take(chunk.rows.weight);
-                        rows_out.activate().session(rows_cap).give_container(&mut chunk.rows);
+                        rows_out.activate().session_with_builder(rows_cap).give_container(&mut chunk.rows);
                     }
                     if !chunk.notes.is_empty() {
-                        notes_out.activate().session(notes_cap).give_container(&mut chunk.notes);
+                        notes_out.activate().session_with_builder(notes_cap).give_container(&mut chunk.notes);
                     }
                     again.activate();
                 }

@@ -14,7 +14,7 @@ use crate::stop::Stop;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use timely::container::CapacityContainerBuilder;
+use timely::container::NoopBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
@@ -55,7 +55,7 @@ pub fn reread<'s>(
     let mut builder = OperatorBuilder::new("reread".into(), scope);
     let mut input = builder.new_input(wanted, Exchange::new(move |wanted: &Wanted| route.of(wanted)));
     let (output, bundles) = builder.new_output();
-    let mut output = OutputBuilder::<Epoch, CapacityContainerBuilder<Bundle>>::from(output);
+    let mut output = OutputBuilder::<Epoch, NoopBuilder<Bundle>>::from(output);
     let address = builder.operator_info().address;
     let again = scope.activator_for(Rc::clone(&address));
     credits.wakes(again.clone());
@@ -102,7 +102,7 @@ pub fn reread<'s>(
             match prefetch.poll() {
                 Ahead::Ready(mut bundle) => {
                     credits.take(bundle.weight);
-                    output.activate().session(cap).give_container(&mut bundle);
+                    output.activate().session_with_builder(cap).give_container(&mut bundle);
                     again.activate();
                 }
                 Ahead::Pending => {}
