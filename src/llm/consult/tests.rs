@@ -78,13 +78,13 @@ fn through(workers: usize, sizes: &[usize], clerk: Arc<dyn Clerk>, stop: &Stop) 
         let kept = Rc::clone(&out);
         let (clerk, handle, flag, sizes) = (Arc::clone(&clerk), handle.clone(), flag.clone(), sizes.clone());
         worker.dataflow::<Epoch, _, _>(|scope| {
-            let read = source::<_, CapacityContainerBuilder<Bundle>, _, _>(scope, "Bundles", |capability, _| {
+            let read = source::<_, NoopBuilder<Bundle>, _, _>(scope, "Bundles", |capability, _| {
                 let mut capability = Some(capability);
                 move |output| {
                     if let Some(mut capability) = capability.take() {
                         for (epoch, mut bundle) in (0..).zip(bundles(&sizes, shard)) {
                             capability.downgrade(&epoch);
-                            output.session(&capability).give_container(&mut bundle);
+                            output.session_with_builder(&capability).give_container(&mut bundle);
                         }
                     }
                 }

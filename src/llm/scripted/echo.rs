@@ -221,9 +221,10 @@ fn vector(text: &str) -> Vec<i8> {
         }
     }
     let norm = |sums: &[f64]| sums.iter().map(|x| x * x).sum::<f64>().sqrt().max(1.0);
-    let common = 0.9 * norm(&sums) / (DIMENSIONS as f64).sqrt();
-    for (i, sum) in sums.iter_mut().enumerate() {
-        *sum += if i % 2 == 0 { common } else { -common };
+    // In few components, so that rounding keeps it.
+    let common = 0.9 * norm(&sums) / 4.0;
+    for sum in sums.iter_mut().take(16) {
+        *sum += common;
     }
     let whole = norm(&sums);
     sums.iter().map(|x| (x / whole * 127.0).round() as i8).collect()
