@@ -15,7 +15,7 @@ use crate::workers::told;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use timely::container::CapacityContainerBuilder;
+use timely::container::NoopBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -33,7 +33,7 @@ pub fn consult<'s>(
 ) -> Stream<'s, Epoch, Bundle> {
     let name = format!("Consult/{}", clerk.stage().name());
     let scope = bundles.scope();
-    bundles.unary::<CapacityContainerBuilder<Bundle>, _, _, _>(Pipeline, &name, move |_, info| {
+    bundles.unary::<NoopBuilder<Bundle>, _, _, _>(Pipeline, &name, move |_, info| {
         let wake = scope.worker().sync_activator_for(info.address.to_vec());
         let (tell, inbox) = channel::<(u64, Bundle)>();
         let mut flight: BTreeMap<u64, InFlight> = BTreeMap::new();
@@ -43,7 +43,7 @@ pub fn consult<'s>(
                 let bundle = std::mem::take(bundle);
                 let (Some(ticket), Some(capability)) = (tickets.next(), stamp.retain_least(0)) else { return };
                 if bundle.rows.iter().all(|row| row.outcome.is_some()) {
-                    output.session(&capability).give_container(&mut { bundle });
+                    output.session_with_builder(&capability).give_container(&mut { bundle });
                     return;
                 }
                 let post = Post { ticket, tell: tell.clone(), wake: wake.clone() };
@@ -52,7 +52,7 @@ pub fn consult<'s>(
             });
             while let Ok((ticket, mut bundle)) = inbox.try_recv() {
                 if let Some(landed) = flight.remove(&ticket) {
-                    output.session(&landed.capability).give_container(&mut bundle);
+                    output.session_with_builder(&landed.capability).give_container(&mut bundle);
                 }
             }
         }
