@@ -11,10 +11,11 @@ use isogloss::stage::sample::{SampleSettings, sample};
 use isogloss::stage::select::{SelectSettings, select};
 use isogloss::stage::threshold::{ThresholdSettings, threshold};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use support::replay::{Changes, Manner, Outcome, present, replay};
-use support::scripts::{lang_of, manners, scored, signed, toggles};
+use support::scripts::{lang_of, manners, net, scored, signed, toggles};
 
 /// Compares epoch by epoch, and says that nothing is corrected within one.
 fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(
@@ -57,7 +58,7 @@ proptest! {
 
     #[test]
     fn sample_keeps_the_least_ticks_of_each_lang(
-        script in toggles(signed(30, 5), 30).prop_map(signed_rows),
+        script in toggles(signed(30, 5), 30).prop_map(signed_rows).prop_map(net),
         manner in manners(),
         per_lang in prop::option::of(0..8u64),
         portuguese in prop::option::of(0..8u64),
@@ -134,4 +135,74 @@ fn threshold_by_a_fixed_score_is_at_least_it() {
     assert!(answer.kept.keys().all(|scored| scored.score >= 250_000));
     assert!(answer.dropped.keys().all(|note| note.verdict.value < 250_000));
     assert_eq!(answer.kept.len() + answer.dropped.len(), pool.len());
+}
+
+mod hubs {
+    //! Shapes that hurt: long paths, stars, crowds. Seconds are bounded generously, for a busy machine.
+    use super::*;
+    use isogloss::model::{Signature, Signed};
+    use std::time::{Duration, Instant};
+    use support::scripts::{hash_of, row_of};
+
+    const WAITING: Manner = Manner { workers: 2, wait: true };
+
+    fn node(at: usize, bands: Vec<u64>, sketch: Vec<u8>) -> Signed {
+        Signed { row: row_of(at, at as u64, 0, 0), signature: Signature { bands, sketch } }
+    }
+
+    fn all(rows: &[Signed], diff: isize) -> Changes<Signed> {
+        rows.iter().map(|row| (row.clone(), diff)).collect()
+    }
+
+    /// As [`super::agree`], and how long it took.
+    fn check(script: &[Changes<Signed>], settings: &DedupSettings) -> Duration {
+        let given = settings.clone();
+        let start = Instant::now();
+        let answers = replay(script, WAITING, move |rows| dedup(rows, &given));
+        let took = start.elapsed();
+        agree(script, answers, |rows| support::dedup::expected(rows, settings)).expect("outcomes agree");
+        took
+    }
+
+    #[test]
+    fn cutting_a_long_path_is_quick() {
+        // Each node resembles all, but shares a band with its two neighbours only.
+        let path: Vec<Signed> =
+            (0..3_000).map(|at| node(at, vec![at as u64, at as u64 + 1], vec![7; 8])).collect();
+        let cut = vec![(path[1_500].clone(), -1)];
+        let mend = vec![(path[1_500].clone(), 1)];
+        let took = check(&[all(&path, 1), cut, mend], &DedupSettings::default());
+        assert!(took < Duration::from_secs(40), "{took:?}");
+    }
+
+    #[test]
+    fn a_star_falls_apart_with_its_centre() {
+        let mut star = vec![node(0, (1..400).collect(), vec![7; 8])];
+        star.extend((1..400).map(|at| node(at, vec![at as u64], vec![7; 8])));
+        let took = check(&[all(&star, 1), all(&star[..1], -1), all(&star, -1).split_off(1)], &DedupSettings::default());
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+
+    #[test]
+    fn a_crowd_that_resembles_nobody_hides_no_pair() {
+        // 5,000 nodes of one band; each sketch is that of one other node only.
+        let sketch = |at: usize| hash_of(at as u64 % 2_500).to_le_bytes().to_vec();
+        let crowd: Vec<Signed> = (0..5_000).map(|at| node(at, vec![1], sketch(at))).collect();
+        let script = [all(&crowd, 1), all(&crowd[..4_950], -1), all(&crowd[..10], 1)];
+        let given = DedupSettings::default();
+        let start = Instant::now();
+        let answers = replay(&script, WAITING, move |rows| dedup(rows, &given));
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+        assert_eq!(answers.iter().map(|answer| answer.kept.len()).collect::<Vec<_>>(), [2_500, 50, 60]);
+        assert_eq!(answers.iter().map(|answer| answer.dropped.len()).collect::<Vec<_>>(), [2_500, 0, 0]);
+    }
+
+    #[test]
+    fn past_the_most_leaders_a_crowd_links_to_those_it_has() {
+        let settings = DedupSettings { most_leaders: 1, whole_band: 2, ..DedupSettings::default() };
+        let crowd: Vec<Signed> = (0..40).map(|at| node(at, vec![1], vec![u8::try_from(at % 4).unwrap(); 8])).collect();
+        let answer = replay(&[all(&crowd, 1)], WAITING, move |rows| dedup(rows, &settings)).remove(0);
+        // The leader and the nine like it give one survivor; the other thirty stay alone.
+        assert_eq!((answer.kept.len(), answer.dropped.len()), (31, 9));
+    }
 }

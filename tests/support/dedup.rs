@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Estimated overlap, said again in other words.
 fn overlap(a: &Signature, b: &Signature) -> f64 {
     let same = (0..a.sketch.len()).filter(|lane| a.sketch[*lane] == b.sketch[*lane]).count();
-    (same as f64 / a.sketch.len() as f64 * 256.0 - 1.0) / 255.0
+    f64::max((same as f64 / a.sketch.len() as f64 * 256.0 - 1.0) / 255.0, 0.0)
 }
 
 fn root(parents: &mut BTreeMap<u128, u128>, node: u128) -> u128 {
@@ -22,7 +22,7 @@ fn root(parents: &mut BTreeMap<u128, u128>, node: u128) -> u128 {
 }
 
 /// The cluster of each node, by union-find: pairs of small bands, leaders of large ones.
-pub fn clusters(nodes: &BTreeMap<u128, Signature>, settings: &DedupSettings) -> BTreeMap<u128, u128> {
+pub(crate) fn clusters(nodes: &BTreeMap<u128, Signature>, settings: &DedupSettings) -> BTreeMap<u128, u128> {
     let mut bands: BTreeMap<u64, Vec<u128>> = BTreeMap::new();
     for (node, signature) in nodes {
         let mut keys = signature.bands.clone();
@@ -51,7 +51,7 @@ pub fn clusters(nodes: &BTreeMap<u128, Signature>, settings: &DedupSettings) -> 
 }
 
 /// The outcome over the rows that are there.
-pub fn expected(rows: &[Signed], settings: &DedupSettings) -> Outcome<FragmentRow> {
+pub(crate) fn expected(rows: &[Signed], settings: &DedupSettings) -> Outcome<FragmentRow> {
     let nodes = rows.iter().map(|signed| (signed.row.content, signed.signature.clone())).collect();
     let clusters = clusters(&nodes, settings);
     let mut least: BTreeMap<u128, Place> = BTreeMap::new();

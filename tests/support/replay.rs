@@ -9,34 +9,34 @@ use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
 
 /// One epoch's updates: a row and whether it is inserted or retracted.
-pub type Changes<D> = Vec<(D, isize)>;
+pub(crate) type Changes<D> = Vec<(D, isize)>;
 
 /// How a script is replayed; no result may depend on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// Workers; updates go in at all of them in turn, so a row may be retracted elsewhere than it was inserted.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Whether each epoch is finished before the next begins.
-    pub wait: bool,
+    pub(crate) wait: bool,
 }
 
 /// What stood in the output after an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome<R: Ord> {
+pub(crate) struct Outcome<R: Ord> {
     /// Kept rows and their count.
-    pub kept: BTreeMap<R, isize>,
+    pub(crate) kept: BTreeMap<R, isize>,
     /// Notes and their count.
-    pub dropped: BTreeMap<Note, isize>,
+    pub(crate) dropped: BTreeMap<Note, isize>,
     /// Updates of this epoch in the two collections: no row twice, if they are consolidated.
-    pub changes: Vec<(R, isize)>,
+    pub(crate) changes: Vec<(R, isize)>,
 }
 
 type Log<R> = Arc<Mutex<Vec<(R, Epoch, isize)>>>;
 
 /// The outcome after each epoch of the script.
-pub fn replay<D, R, F>(script: &[Changes<D>], manner: Manner, stage: F) -> Vec<Outcome<R>>
+pub(crate) fn replay<D, R, F>(script: &[Changes<D>], manner: Manner, stage: F) -> Vec<Outcome<R>>
 where
-    D: ExchangeData,
+    D: ExchangeData + Sync,
     R: ExchangeData,
     F: for<'s> Fn(VecCollection<'s, Epoch, D>) -> Verdicts<'s, R> + Send + Sync + 'static,
 {
@@ -99,7 +99,7 @@ fn sums<R: Ord + Clone>(updates: &[(R, Epoch, isize)], epoch: Epoch) -> BTreeMap
 }
 
 /// The rows that a script leaves after its first epochs.
-pub fn present<D: Ord + Clone>(script: &[Changes<D>]) -> Vec<D> {
+pub(crate) fn present<D: Ord + Clone>(script: &[Changes<D>]) -> Vec<D> {
     let mut sums: BTreeMap<D, isize> = BTreeMap::new();
     for (row, diff) in script.iter().flatten() {
         *sums.entry(row.clone()).or_default() += diff;

@@ -27,7 +27,7 @@ fn best_first(rows: &mut [Scored]) {
 }
 
 /// The `budget` least ticks of each lang.
-pub fn sampled(rows: &[FragmentRow], budget: impl Fn(Lang) -> Option<u64>) -> Outcome<FragmentRow> {
+pub(crate) fn sampled(rows: &[FragmentRow], budget: impl Fn(Lang) -> Option<u64>) -> Outcome<FragmentRow> {
     let mut outcome = outcome();
     for (lang, mut rows) in by(rows, |row| row.lang) {
         rows.sort_by_key(|row| (row.tick, row.place));
@@ -43,7 +43,7 @@ pub fn sampled(rows: &[FragmentRow], budget: impl Fn(Lang) -> Option<u64>) -> Ou
 }
 
 /// The best share of each lang.
-pub fn above(rows: &[Scored], rate: f64) -> Outcome<Scored> {
+pub(crate) fn above(rows: &[Scored], rate: f64) -> Outcome<Scored> {
     let mut outcome = outcome();
     for (_, mut rows) in by(rows, |scored| scored.row.lang) {
         best_first(&mut rows);
@@ -61,7 +61,7 @@ pub fn above(rows: &[Scored], rate: f64) -> Outcome<Scored> {
 }
 
 /// The best of each cluster of instructions.
-pub fn asked_once(rows: &[Scored], least_resemblance: f64) -> Outcome<Scored> {
+pub(crate) fn asked_once(rows: &[Scored], least_resemblance: f64) -> Outcome<Scored> {
     let settings = DedupSettings { least_resemblance, ..DedupSettings::default() };
     let mut outcome = outcome();
     for (_, rows) in by(rows, |scored| scored.row.lang) {
@@ -81,7 +81,7 @@ pub fn asked_once(rows: &[Scored], least_resemblance: f64) -> Outcome<Scored> {
 
 /// The best of each cell. `temper` is n^α told in whole numbers: of two cells the next place goes to the one where
 /// it comes at the lesser λ, and among equals to the lesser cell.
-pub fn within_quota(rows: &[Scored], rate: f64, floor: f64, sooner: impl Fn((u64, u64), (u64, u64)) -> bool) -> Outcome<Scored> {
+pub(crate) fn within_quota(rows: &[Scored], rate: f64, floor: f64, sooner: impl Fn((u64, u64), (u64, u64)) -> bool) -> Outcome<Scored> {
     let mut outcome = outcome();
     for (_, rows) in by(rows, |scored| scored.row.lang) {
         let (fit, low): (Vec<Scored>, Vec<Scored>) = rows.iter().cloned().partition(|scored| scored.score >= micros(floor));
