@@ -4,7 +4,7 @@ use crate::model::{Epoch, FragmentRow, Note};
 use differential_dataflow::VecCollection;
 
 /// The two ways out of a selecting stage. At every epoch in = kept + dropped, by place; both collections are
-/// consolidated, so an update that a later stage sees is a change, never a correction within an epoch.
+/// consolidated if the input is, so an update that a later stage sees is a change, never a correction in an epoch.
 pub struct Verdicts<'s, R: 'static = FragmentRow> {
     /// Rows that go on.
     pub kept: VecCollection<'s, Epoch, R>,
