@@ -212,6 +212,12 @@ pub trait Endpoint: Send + Sync {
     /// Never a key, never an address with one.
     fn identity(&self) -> &str;
 
+    /// The identity of what answers this ask, where an endpoint has more than one model: the journal key takes it.
+    fn identity_of(&self, ask: &Ask) -> &str {
+        let _ = ask;
+        self.identity()
+    }
+
     /// What it answers.
     fn offers(&self) -> Offers;
 

@@ -57,11 +57,6 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// How many tokens it holds.
-    pub(super) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
     fn stretch(&self, slot: usize, head: usize, tokens: usize) -> Stretch<'_> {
         let from = slot * self.capacity * head;
         let range = from..from + tokens * head;
