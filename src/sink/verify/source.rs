@@ -2,19 +2,21 @@
 
 use crate::sink::file::hash_of;
 use crate::sink::manifest::ShardEntry;
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
-use std::collections::BTreeMap;
 use std::fs::File;
+use std::iter::Peekable;
 use std::path::Path;
+use std::vec::IntoIter;
 
-/// Rows that are decoded at a time.
-const ROWS_PER_BATCH: usize = 256;
+/// Rows that are decoded at a time: documents may be long.
+const ROWS_PER_BATCH: usize = 64;
 
 /// An open shard.
 pub(super) struct Source {
@@ -54,14 +56,8 @@ impl Source {
         }
     }
 
-    /// The texts of `rows` (ascending, each once), one after the other; `None` for a null or a row that is not there.
-    pub(super) fn texts(
-        &self,
-        rows: &[u64],
-        mut each: impl FnMut(u64, Option<&str>),
-    ) -> Result<(), String> {
-        let told = |cause: &dyn std::fmt::Display| cause.to_string();
-        // Rows that row groups hold, counted from the first of the groups that are read.
+    /// The texts of `rows` (ascending, each once), read from front to back.
+    pub(super) fn texts(&self, rows: &[u64]) -> Result<Texts, String> {
         let mut groups = Vec::new();
         let mut selectors = Vec::new();
         let mut wanted = rows.iter().copied().peekable();
@@ -82,42 +78,58 @@ impl Source {
             }
             first = end;
         }
-        let file = self.file.try_clone().map_err(|cause| told(&cause))?;
+        let file = self.file.try_clone().map_err(|cause| cause.to_string())?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        let path = self.column.join(".");
-        let mask = ProjectionMask::columns(builder.parquet_schema(), [path.as_str()]);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), [self.column.join(".").as_str()]);
         let reader = builder
             .with_projection(mask)
             .with_row_groups(groups)
             .with_row_selection(RowSelection::from(selectors))
             .with_batch_size(ROWS_PER_BATCH)
-            .build()
-            .map_err(|cause| told(&cause))?;
-        let mut found = found.into_iter();
-        for batch in reader {
-            let batch = batch.map_err(|cause| told(&cause))?;
-            let mut names = self.column.iter();
-            let top = names.next().and_then(|name| batch.column_by_name(name)).cloned();
-            let column = names.try_fold(top.ok_or_else(|| format!("no column {path}"))?, |column, name| {
-                column.as_struct_opt()?.column_by_name(name).cloned()
-            });
-            let column: ArrayRef = column.ok_or_else(|| format!("no column {path}"))?;
-            let texts = cast(&column, &DataType::LargeUtf8).map_err(|cause| told(&cause))?;
-            let texts = texts.as_string_opt::<i64>().ok_or_else(|| format!("no text in column {path}"))?;
-            for (i, row) in (0..texts.len()).zip(found.by_ref()) {
-                each(row, texts.is_valid(i).then(|| texts.value(i)));
-            }
-        }
-        found.chain(wanted).for_each(|row| each(row, None));
-        Ok(())
+            .build();
+        let reader = reader.map_err(|cause| cause.to_string())?;
+        let nothing = LargeStringArray::new_null(0);
+        Ok(Texts { reader, column: self.column.clone(), batch: nothing, next: 0, rows: found.into_iter().peekable() })
     }
 }
 
-/// The texts of `rows`, by row.
-pub(super) fn texts_of(source: &Source, rows: &[u64]) -> Result<BTreeMap<u64, Option<String>>, String> {
-    let mut texts = BTreeMap::new();
-    source.texts(rows, |row, text| {
-        texts.insert(row, text.map(str::to_owned));
-    })?;
-    Ok(texts)
+/// Texts of some rows of a shard, from front to back.
+pub(super) struct Texts {
+    reader: ParquetRecordBatchReader,
+    column: Vec<String>,
+    batch: LargeStringArray,
+    next: usize,
+    rows: Peekable<IntoIter<u64>>,
+}
+
+impl Texts {
+    /// The text of a row; `None` if it is null, not in the shard, or behind. The same row may be sought again.
+    pub(super) fn seek(&mut self, row: u64) -> Result<Option<&str>, String> {
+        while self.rows.next_if(|at| *at < row).is_some() {
+            self.next += 1;
+        }
+        if self.rows.peek() != Some(&row) {
+            return Ok(None);
+        }
+        while self.next >= self.batch.len() {
+            self.next -= self.batch.len();
+            match self.reader.next() {
+                Some(batch) => self.batch = self.text_of(&batch.map_err(|cause| cause.to_string())?)?,
+                None => return Err("it ends early".to_owned()),
+            }
+        }
+        Ok(self.batch.is_valid(self.next).then(|| self.batch.value(self.next)))
+    }
+
+    fn text_of(&self, batch: &RecordBatch) -> Result<LargeStringArray, String> {
+        let missing = || format!("no column of text: {}", self.column.join("."));
+        let mut names = self.column.iter();
+        let top = names.next().and_then(|name| batch.column_by_name(name)).cloned();
+        let column = names.try_fold(top.ok_or_else(missing)?, |column, name| {
+            column.as_struct_opt()?.column_by_name(name).cloned()
+        });
+        let column: ArrayRef = column.ok_or_else(missing)?;
+        let texts = cast(&column, &DataType::LargeUtf8).map_err(|cause| cause.to_string())?;
+        texts.as_string_opt::<i64>().cloned().ok_or_else(missing)
+    }
 }
