@@ -202,7 +202,7 @@ impl Output {
         }
         for number in numbers(&snapshots)? {
             let folder = snapshots.join(format!("{number:08}"));
-            if current.is_none_or(|current| number > current) || !folder.join(NAME).is_file() {
+            if current.is_some_and(|current| number > current) || !folder.join(NAME).is_file() {
                 remove_folder(&folder)?;
             }
         }
@@ -227,9 +227,11 @@ impl Output {
             remove_folder(&folder)?;
         }
         let mut needed = BTreeSet::new();
+        // By what lies there, so that a manifest of another version does not cost a part.
         for number in held {
-            if let Some(manifest) = Manifest::read(&snapshots.join(format!("{number:08}")).join(NAME))? {
-                needed.extend(files(&manifest).into_iter().map(|(folder, name, _)| (folder.to_owned(), name.to_owned())));
+            let snapshot = snapshots.join(format!("{number:08}"));
+            for folder in names(&snapshot)?.into_iter().filter(|name| snapshot.join(name).is_dir()) {
+                needed.extend(names(&snapshot.join(&folder))?.into_iter().map(|name| (folder.clone(), name)));
             }
         }
         for (path, name) in self.stored()? {
