@@ -5,6 +5,7 @@ pub mod clerk;
 pub mod dedup;
 pub mod embed;
 pub mod gates;
+pub mod glyph;
 pub mod identify;
 pub mod instruct;
 pub mod localize;
