@@ -9,6 +9,7 @@ pub mod embed;
 mod ending;
 pub mod excerpt;
 pub mod gates;
+pub mod glyph;
 pub mod identify;
 pub mod instruct;
 pub mod localize;
