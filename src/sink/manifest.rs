@@ -6,6 +6,7 @@
 
 use super::columns::Versions;
 use super::names::{hash, tag};
+use crate::config::Audit;
 use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Reason, Ruling, Stage, Verdict};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct Manifest {
     pub digest: u128,
     /// What made the rows.
     pub versions: Versions,
+    /// What the audit holds.
+    pub audit_mode: Audit,
     /// What they were made from, by key.
     pub shards: Vec<ShardEntry>,
     /// The parts, by (lang, shard).
@@ -274,6 +277,12 @@ impl Manifest {
         let known = |part: &Part| part.ended.iter().all(|ended| ended.note(0, part.lang).is_some());
         let good = |part: &Part| part.selected == selected && !part.transient_faults && known(part);
         (!parts.is_empty() && parts.iter().all(good)).then_some(parts)
+    }
+
+    /// Whether an endpoint gave up on a row anywhere: worth another run.
+    pub fn has_transient_faults(&self) -> bool {
+        let gave_up = |count: &Count| count.reason == Reason::GaveUp.name() && count.count > 0;
+        self.parts.iter().any(|part| part.transient_faults) || self.counts.iter().any(gave_up)
     }
 
     /// How `wanted` differs from the shards of this manifest.

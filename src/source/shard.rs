@@ -29,6 +29,8 @@ pub struct Survey {
     pub text_bytes: u64,
     /// Where text and lineage stand.
     pub columns: Columns,
+    /// The name of the text column; dots lead into structs.
+    pub text_column: String,
 }
 
 /// Opens every footer, in order.
@@ -102,6 +104,7 @@ impl Opened {
                 .collect(),
             text_bytes: text.fold(0, u64::saturating_add),
             columns: self.columns.clone(),
+            text_column: self.meta.parquet_schema().column(self.columns.text).path().string(),
         }
     }
 

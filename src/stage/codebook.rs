@@ -15,7 +15,7 @@ const MAGIC: &[u8] = b"ISOCODE1";
 /// The key under which settings name a codebook.
 const KEY: &str = "select.codebook";
 /// The codebook that comes with the program.
-const SHIPPED: &str = "topics-1";
+pub const SHIPPED: &str = "topics-1";
 /// The codebook of one cell.
 const NONE: &str = "none";
 
@@ -45,6 +45,23 @@ impl Codebook {
             SHIPPED => Some(Self::parse(include_bytes!("../../data/codebooks/topics-1.bin"))),
             _ => None,
         }
+    }
+
+    /// The codebook that settings name: a built-in one or a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file cannot be read or is no codebook.
+    pub fn open(name: &str) -> Result<Self> {
+        if let Some(built_in) = Self::named(name) {
+            return built_in;
+        }
+        let bytes = std::fs::read(name).map_err(|cause| {
+            Error::config(format!(
+                "codebook unreadable: key={KEY}, value={name:?}, range=topics-1, none or a file, remedy=build one with `isogloss codebook FROM.tsv TO.bin`"
+            ))
+            .because(cause)
+        })?;
+        Self::parse(&bytes)
     }
 
     /// Reads a codebook.

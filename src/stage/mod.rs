@@ -19,11 +19,13 @@ pub mod quota;
 mod ranked;
 pub mod read;
 pub mod reread;
+pub mod reuse;
 pub mod sample;
 pub mod score;
 pub mod segment;
 pub mod select;
 mod shares;
+pub mod settle;
 pub mod shingle;
 pub mod sign;
 #[cfg(test)]

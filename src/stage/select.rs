@@ -13,15 +13,29 @@ use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
 /// Settings of selection, `[select]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectSettings {
+    /// The codebook of cells: `topics-1` (for the embedded vectors), `none` (one cell), or a file that
+    /// `isogloss codebook` built.
+    pub codebook: String,
     /// What scores enough.
     pub threshold: ThresholdSettings,
     /// What asks the same.
     pub near_instruction: NearInstructionSettings,
     /// How much of a cell is kept.
     pub quota: QuotaSettings,
+}
+
+impl Default for SelectSettings {
+    fn default() -> Self {
+        Self {
+            codebook: super::codebook::SHIPPED.to_owned(),
+            threshold: ThresholdSettings::default(),
+            near_instruction: NearInstructionSettings::default(),
+            quota: QuotaSettings::default(),
+        }
+    }
 }
 
 impl SelectSettings {

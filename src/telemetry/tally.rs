@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Reason, Ruling, Stage};
-use crate::sink::manifest::Count;
+use crate::sink::manifest::{Count, reason_of, ruling_of, stage_of};
 use crate::telemetry::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +49,19 @@ fn counts_rows(stage: Stage) -> bool {
 }
 
 impl Tally {
+    /// The tally of a manifest.
+    pub fn of_counts(counts: &[Count]) -> Self {
+        let mut tally = Self::default();
+        for count in counts {
+            let end = (stage_of(&count.stage), ruling_of(&count.ruling), reason_of(&count.reason));
+            let lang = Lang::from_tag(&count.lang).unwrap_or(Lang::UND);
+            if let (Some(stage), Some(ruling), Some(reason)) = end {
+                bump(&mut tally.ends, (stage, lang, ruling, reason), count.count);
+            }
+        }
+        tally
+    }
+
     /// One end, or one less.
     pub fn add(&mut self, note: &Note, diff: isize) {
         let verdict = note.verdict;

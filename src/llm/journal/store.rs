@@ -6,7 +6,7 @@ use super::writer::{self, Item};
 use crate::error::{Error, Result};
 use crate::telemetry::Clock;
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,16 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub(super) const REPLIES: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("replies-1");
+
+/// What the journal keeps beside replies.
+const ABOUT: TableDefinition<'static, &'static str, u64> = TableDefinition::new("about-1");
+const SECRET: &str = "secret";
+
+/// A number that nobody can guess: the standard library keys its hashers from the system's random source.
+fn drawn() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
 
 /// Pages of the file kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -115,6 +125,32 @@ impl Journal {
             Ok(written) if sent => written,
             _ => Err(Error::unavailable(format!("journal not written: path={}", self.place))),
         }
+    }
+
+    /// The secret of the state: keys the fences of prompts, so that corpus text cannot know them. Drawn once, and
+    /// kept here, so that equal texts give equal prompts for as long as the answers last.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`put`](Self::put).
+    pub fn secret(&self) -> Result<u64> {
+        let kept = || -> Result<u64, redb::Error> {
+            let write = self.database.begin_write()?;
+            let secret = {
+                let mut about = write.open_table(ABOUT)?;
+                let there = about.get(SECRET)?.map(|value| value.value());
+                match there {
+                    Some(secret) => secret,
+                    None => {
+                        let drawn = drawn();
+                        about.insert(SECRET, drawn)?;
+                        drawn
+                    }
+                }
+            };
+            write.commit()?;
+            Ok(secret)
+        };
+        kept().map_err(|error| told(&self.place, error))
     }
 
     /// The time that entries carry.
