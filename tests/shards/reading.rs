@@ -94,6 +94,20 @@ fn the_languages_of_the_corpora_are_read() {
 }
 
 #[test]
+fn text_in_a_struct_that_is_null_is_null() {
+    // The text itself is required: only the struct around it says that it is missing.
+    let field = Field::new("text", DataType::Utf8, false);
+    let inner = texts(Kind::Utf8, &[Some("a"), Some("masked"), Some("")]);
+    let body = StructArray::new(vec![field].into(), vec![inner], Some(vec![true, false, true].into()));
+    let memory = Memory::new(vec![parquet(vec![("body", Arc::new(body))], Layout::default())]);
+    let shards = memory.shards();
+    let columns = ColumnSettings { text: Some("body.text".into()), ..ColumnSettings::default() };
+    let read = read_all(memory, shards, &SourceSettings { columns, ..SourceSettings::default() }, 1).unwrap();
+    assert_eq!(read.texts(), [(0, 0, "a"), (0, 2, "")]);
+    assert_eq!(read.notes[0].verdict.reason, Reason::NullText);
+}
+
+#[test]
 fn rows_over_the_limit_are_counted_with_their_bytes() {
     let long = "é".repeat(600);
     let rows = [Some("short"), Some(long.as_str()), Some("after")];
