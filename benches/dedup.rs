@@ -29,14 +29,16 @@ fn main() {
     let fragments = numbers.first().copied().unwrap_or(1_000_000).to_string();
     let this = std::env::current_exe().expect("a program knows its path");
     for workers in ["1", "2"] {
-        let ended = Command::new(&this).args([&fragments, workers, "1"]).status().expect("the bench starts again");
+        let ended =
+            Command::new(&this).args([&fragments, workers, "1"]).status().expect("the bench starts again");
         assert!(ended.success(), "run with {workers} workers failed");
     }
 }
 
 fn run(fragments: u64, workers: usize) {
     let start = Instant::now();
-    let made = (0..fragments.min(100_000)).map(|i| fragment(i, fragments).signature.bands.len()).sum::<usize>();
+    let made =
+        (0..fragments.min(100_000)).map(|i| fragment(i, fragments).signature.bands.len()).sum::<usize>();
     let making = start.elapsed().as_secs_f64() * fragments as f64 / (made / BANDS) as f64 / workers as f64;
     let before = memory("VmRSS");
     let made_cpu = cpu() / fragments.min(100_000) as f64 * fragments as f64;
@@ -102,7 +104,9 @@ fn run(fragments: u64, workers: usize) {
         ("dedup/peak", (peak - before) as f64 / fragments as f64, "bytes/fragment"),
         ("dedup/one_retraction", delta, "s"),
     ] {
-        println!(r#"{{"name":"{name}","value":{value:.4},"unit":"{unit}","fragments":{fragments},"workers":{workers}}}"#);
+        println!(
+            r#"{{"name":"{name}","value":{value:.4},"unit":"{unit}","fragments":{fragments},"workers":{workers}}}"#
+        );
     }
 }
 
@@ -126,7 +130,8 @@ fn fragment(i: u64, fragments: u64) -> Signed {
     let mut bands: Vec<u64> = (0..BANDS)
         .map(|band| {
             let rows = &lanes[band * 6..band * 6 + 6];
-            let bytes: Vec<u8> = rows.iter().flat_map(|lane| lane.to_le_bytes()).chain([low(band as u64) as u8]).collect();
+            let bytes: Vec<u8> =
+                rows.iter().flat_map(|lane| lane.to_le_bytes()).chain([low(band as u64) as u8]).collect();
             xxh3_64(&bytes)
         })
         .collect();
