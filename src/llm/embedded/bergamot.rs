@@ -1,0 +1,163 @@
+//! Finds Bergamot (Firefox) translation models in folders, by the names of their files.
+//!
+//! **Why**: people have these files as Firefox, Mozilla's repositories or translateLocally left them: flat or a
+//! folder per pair, with one vocabulary or two. A pair is known by `enpt` in a file's name, or else in the
+//! folder's (`en-pt`, `enpt-1693087644`, `ende.student.tiny11`).
+
+use crate::error::{Error, Result};
+use crate::model::Lang;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How deep folders are searched.
+const DEPTH: usize = 5;
+
+/// From, to.
+pub(super) type Pair = (Lang, Lang);
+
+/// The files of one pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Files {
+    pub(super) model: PathBuf,
+    pub(super) source_vocabulary: PathBuf,
+    pub(super) target_vocabulary: PathBuf,
+    pub(super) shortlist: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Model,
+    Vocabulary,
+    Source,
+    Target,
+    Shortlist,
+}
+
+/// Every complete pair under `folder`. If a pair is there more than once, the folder first in order has it.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if the folder cannot be read or holds no pair.
+pub(super) fn pairs_in(folder: &Path) -> Result<BTreeMap<Pair, Files>> {
+    let mut folders = Vec::new();
+    search(folder, DEPTH, &mut folders)?;
+    let mut pairs = BTreeMap::new();
+    let mut packed = false;
+    for (folder, files) in &folders {
+        packed |= files.iter().any(|file| {
+            file.extension().is_some_and(|end| end == "gz" || end == "zst") && part_of(&name_of(file)).is_some()
+        });
+        for (pair, files) in pairs_among(folder, files) {
+            pairs.entry(pair).or_insert(files);
+        }
+    }
+    if !pairs.is_empty() {
+        return Ok(pairs);
+    }
+    let remedy = if packed {
+        "unpack the .gz or .zst files there"
+    } else {
+        "name a folder with model.XXYY.intgemm.alphas.bin and vocab.XXYY.spm"
+    };
+    let folder = folder.display();
+    Err(Error::config(format!("no translation model found: key=translation_folders, value={folder}, remedy={remedy}")))
+}
+
+fn search(folder: &Path, depth: usize, into: &mut Vec<(PathBuf, Vec<PathBuf>)>) -> Result<()> {
+    let away = |cause: std::io::Error| {
+        let folder = folder.display();
+        let what = "folder of translation models unreadable: key=translation_folders";
+        Error::config(format!("{what}, value={folder}, remedy=name a folder that is there")).because(cause)
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(away)? {
+        paths.push(entry.map_err(away)?.path());
+    }
+    paths.sort();
+    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    into.push((folder.to_owned(), files));
+    for folder in folders {
+        if depth > 0 {
+            search(&folder, depth - 1, into)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pairs among the files of one folder.
+fn pairs_among(folder: &Path, files: &[PathBuf]) -> BTreeMap<Pair, Files> {
+    let of_folder = pair_of(&name_of(folder));
+    let mut found: BTreeMap<Option<Pair>, BTreeMap<Part, PathBuf>> = BTreeMap::new();
+    for file in files {
+        let name = name_of(file);
+        if let Some(part) = part_of(&name).filter(|_| !name.ends_with(".gz") && !name.ends_with(".zst")) {
+            found.entry(pair_of(&name)).or_default().entry(part).or_insert_with(|| file.clone());
+        }
+    }
+    // What names no pair belongs to the one that its neighbours name, or to the folder's.
+    let nameless = found.remove(&None).unwrap_or_default();
+    let only = if found.len() == 1 { found.keys().next().copied().flatten() } else { None };
+    if let Some(pair) = only.or(of_folder).filter(|_| found.len() <= 1) {
+        let parts = found.entry(Some(pair)).or_default();
+        for (part, file) in nameless {
+            parts.entry(part).or_insert(file);
+        }
+    }
+    let complete = found.into_iter().filter_map(|(pair, parts)| Some((pair?, complete(&parts)?)));
+    complete.collect()
+}
+
+fn complete(parts: &BTreeMap<Part, PathBuf>) -> Option<Files> {
+    let part = |part: Part| parts.get(&part).cloned();
+    Some(Files {
+        model: part(Part::Model)?,
+        source_vocabulary: part(Part::Source).or_else(|| part(Part::Vocabulary))?,
+        target_vocabulary: part(Part::Target).or_else(|| part(Part::Vocabulary))?,
+        shortlist: part(Part::Shortlist),
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// What a file is, by its name.
+fn part_of(name: &str) -> Option<Part> {
+    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    if name.ends_with(".spm") {
+        return Some(match name {
+            name if name.starts_with("src") || name.contains(".src.") => Part::Source,
+            name if name.starts_with("trg") || name.contains(".trg.") => Part::Target,
+            _ => Part::Vocabulary,
+        });
+    }
+    let binary = name.ends_with(".bin");
+    if binary && name.starts_with("lex") {
+        return Some(Part::Shortlist);
+    }
+    (binary && name.contains("intgemm")).then_some(Part::Model)
+}
+
+/// The pair that a name spells: `vocab.enpt.spm`, `en-pt-tiny`, `enpt-1693087644`.
+fn pair_of(name: &str) -> Option<Pair> {
+    let words: Vec<&str> = name.split(['.', '-', '_']).collect();
+    let joined = words.iter().find_map(|word| {
+        let cuts = [2, 3].into_iter().filter_map(|at| Some((word.get(..at)?, word.get(at..)?)));
+        cuts.filter_map(|(from, to)| pair(from, to)).next()
+    });
+    joined.or_else(|| words.array_windows::<2>().find_map(|[from, to]| pair(from, to)))
+}
+
+fn pair(from: &str, to: &str) -> Option<Pair> {
+    let (from, to) = (lang(from)?, lang(to)?);
+    (from != to).then_some((from, to))
+}
+
+/// The lang of a code as these files use them.
+fn lang(code: &str) -> Option<Lang> {
+    match code {
+        "nb" => Lang::from_lid("no"),
+        "iw" => Lang::from_lid("he"),
+        code => Lang::from_lid(code),
+    }
+}

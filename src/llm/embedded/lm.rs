@@ -1,0 +1,288 @@
+//! What the small language model is asked: completions of openers, and how likely a text is.
+//!
+//! **Why**: the prefix of a stage is evaluated once and kept; a prompt is evaluated once for all of its openers.
+//! Text is cut into tokens at white space, so a part gives the same tokens alone as in the whole.
+
+use super::llama::{Llama, Memory, Stream};
+use super::rows::exponentials;
+use super::weights::Gguf;
+use crate::error::{Error, Result};
+use crate::llm::{Answer, Completion, Refusal, Reply, Usage};
+use candle_core::quantized::tokenizer::TokenizerFromGguf;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokenizers::Tokenizer;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+
+/// Stands before every sequence, as it did between the documents that the model was made from.
+const START: u32 = 0;
+/// Prefixes kept.
+const KEPT: usize = 2;
+/// Rows that meet the vocabulary together: their scores take 196,608 bytes each.
+const STRIP: usize = 48;
+
+type Slot = Arc<OnceLock<(usize, Memory)>>;
+
+/// The model, its tokenizer, and the prefixes it has in mind.
+pub(super) struct Lm {
+    model: Llama,
+    tokenizer: Tokenizer,
+    /// Tokens that end a completion: special ones and those with a newline.
+    ends: Vec<bool>,
+    kept: Mutex<Vec<(String, Slot)>>,
+}
+
+impl Lm {
+    /// Opens a GGUF file.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut file = Gguf::open(path)?;
+        let model = Llama::read(&mut file)?;
+        let odd = |cause: String| {
+            Error::unavailable(format!("model file has an odd tokenizer: path={}", path.display()))
+                .because(cause)
+        };
+        let mut tokenizer = Tokenizer::from_gguf(&file.content).map_err(|cause| odd(cause.to_string()))?;
+        let parts = vec![Digits::new(true).into(), ByteLevel::new(false, false, true).into()];
+        tokenizer.with_pre_tokenizer(Some(Sequence::new(parts)));
+        // A text that spells a special token is text.
+        tokenizer.set_encode_special_tokens(true);
+        let added = tokenizer.get_added_tokens_decoder();
+        let ends = (0..u32::try_from(model.vocabulary()).unwrap_or(u32::MAX)).map(|id| {
+            // The byte-level alphabet writes a newline as Ċ.
+            added.contains_key(&id) || tokenizer.id_to_token(id).is_none_or(|token| token.contains('Ċ'))
+        });
+        let ends = ends.collect();
+        Ok(Self { model, tokenizer, ends, kept: Mutex::new(Vec::new()) })
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, Refusal> {
+        let encoding = self.tokenizer.encode_fast(text, false);
+        encoding.map(|encoding| encoding.get_ids().to_vec()).map_err(|cause| Refusal::Rejected(cause.to_string()))
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<(), Refusal> {
+        let most = self.model.window();
+        if tokens <= most {
+            return Ok(());
+        }
+        Err(Refusal::Rejected(format!("too long for the model: tokens={tokens}, most={most}")))
+    }
+
+    /// The memory of a prefix, from those kept or evaluated now.
+    fn prefix(&self, prefix: &str) -> Result<Slot, Refusal> {
+        let slot = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = kept.iter().position(|(text, _)| text == prefix);
+            let entry = found.map_or_else(|| (prefix.to_owned(), Slot::default()), |at| kept.remove(at));
+            let slot = Arc::clone(&entry.1);
+            kept.insert(0, entry);
+            kept.truncate(KEPT);
+            slot
+        };
+        if slot.get().is_none() {
+            let mut tokens = vec![START];
+            tokens.extend(self.encode(prefix)?);
+            self.check_length(tokens.len())?;
+            // Whoever comes second waits here.
+            slot.get_or_init(|| (tokens.len(), self.remember(&[], &tokens)));
+        }
+        Ok(slot)
+    }
+
+    fn remember(&self, shared: &[&Memory], tokens: &[u32]) -> Memory {
+        let mut memory = self.model.memory(tokens.len());
+        if !tokens.is_empty() {
+            self.model.evaluate(shared, &mut [Stream { tokens, wanted: 0, memory: &mut memory }]);
+        }
+        memory
+    }
+
+    /// Answers [`Ask::Complete`](crate::llm::Ask::Complete).
+    pub(super) fn complete(
+        &self,
+        prefix: &str,
+        prompt: &str,
+        openers: &[String],
+        max_tokens: u32,
+    ) -> Result<Reply, Refusal> {
+        let (prefix, gap) = cut(prefix);
+        let prompt = format!("{gap}{prompt}");
+        let (prompt, gap) = cut(&prompt);
+        let mut prompt = self.encode(prompt)?;
+        let tails = openers.iter().map(|opener| self.encode(&format!("{gap}{opener}")));
+        let mut tails = tails.collect::<Result<Vec<_>, _>>()?;
+        if tails.iter().any(Vec::is_empty) {
+            let Some(last) = prompt.pop() else { return Err(Refusal::Rejected("nothing to complete".into())) };
+            tails.iter_mut().for_each(|tail| tail.insert(0, last));
+        }
+        let slot = self.prefix(prefix)?;
+        let Some((before, prefix)) = slot.get() else { return Err(Refusal::Transient("prefix lost".into())) };
+        let most = usize::try_from(max_tokens).unwrap_or(usize::MAX);
+        let longest = tails.iter().map(Vec::len).max().unwrap_or(0);
+        self.check_length((before + prompt.len() + longest).saturating_add(most))?;
+        let usage_in = before + prompt.len() + tails.iter().map(Vec::len).sum::<usize>();
+        let prompt = self.remember(&[prefix], &prompt);
+        let lines = self.write(&[prefix, &prompt], tails, most);
+        let written: usize = lines.iter().map(|line| line.tokens.len()).sum();
+        let texts = lines.into_iter().map(|line| {
+            let text = self.tokenizer.decode(&line.tokens, true);
+            text.map(|text| Completion { text, ended: line.ended }).map_err(|cause| Refusal::Rejected(cause.to_string()))
+        });
+        let answer = Answer::Completions(texts.collect::<Result<_, _>>()?);
+        Ok(Reply { answer, usage: usage(usage_in, written) })
+    }
+
+    /// Writes on after each tail, greedily, until a token that ends it.
+    fn write(&self, shared: &[&Memory], tails: Vec<Vec<u32>>, most: usize) -> Vec<Line> {
+        let mut lines: Vec<Line> = tails
+            .into_iter()
+            .map(|tail| Line {
+                memory: self.model.memory(tail.len() + most),
+                next: tail,
+                tokens: Vec::new(),
+                ended: false,
+            })
+            .collect();
+        for _ in 0..most {
+            let mut open: Vec<&mut Line> = lines.iter_mut().filter(|line| !line.ended).collect();
+            if open.is_empty() {
+                break;
+            }
+            let mut streams: Vec<Stream<'_>> = open
+                .iter_mut()
+                .map(|line| Stream { tokens: &line.next, wanted: 1, memory: &mut line.memory })
+                .collect();
+            let rows = self.model.evaluate(shared, &mut streams);
+            drop(streams);
+            let scores = self.model.scores(&rows);
+            for (line, scores) in open.iter_mut().zip(scores.chunks_exact(self.model.vocabulary())) {
+                let token = best(scores);
+                if self.ends.get(token).copied().unwrap_or(true) {
+                    line.ended = true;
+                } else {
+                    let token = u32::try_from(token).unwrap_or(START);
+                    line.tokens.push(token);
+                    line.next = vec![token];
+                }
+            }
+        }
+        lines
+    }
+
+    /// Answers [`Ask::LogProb`](crate::llm::Ask::LogProb).
+    pub(super) fn log_prob(&self, contexts: &[String], text: &str, most_tokens: u32) -> Result<Reply, Refusal> {
+        let most = usize::try_from(most_tokens).unwrap_or(usize::MAX);
+        let mut sequences = Vec::with_capacity(contexts.len());
+        for context in contexts {
+            let (context, gap) = cut(context);
+            let mut tokens = vec![START];
+            tokens.extend(self.encode(context)?);
+            let mut text = self.encode(&format!("{gap}{text}"))?;
+            text.truncate(most);
+            if text.is_empty() {
+                return Err(Refusal::Rejected("no text to score".into()));
+            }
+            self.check_length(tokens.len() + text.len())?;
+            sequences.push((tokens, text));
+        }
+        let read = sequences.iter().map(|(context, text)| context.len() + text.len()).sum();
+        // What all contexts begin with is evaluated once; each keeps a token of its own.
+        let same = common(&sequences);
+        let first = sequences.first().map(|(context, _)| context[..same].to_vec()).unwrap_or_default();
+        let shared = self.remember(&[], &first);
+        let evaluated: Vec<Vec<u32>> = sequences
+            .iter()
+            .map(|(context, text)| [&context[same..], &text[..text.len() - 1]].concat())
+            .collect();
+        let mut memories: Vec<Memory> =
+            evaluated.iter().map(|tokens| self.model.memory(tokens.len())).collect();
+        let mut streams: Vec<Stream<'_>> = evaluated
+            .iter()
+            .zip(&sequences)
+            .zip(&mut memories)
+            .map(|((tokens, (_, text)), memory)| Stream { tokens, wanted: text.len(), memory })
+            .collect();
+        let rows = self.model.evaluate(&[&shared], &mut streams);
+        let targets: Vec<u32> = sequences.iter().flat_map(|(_, text)| text.iter().copied()).collect();
+        let mut each = self.each_log_prob(&rows, &targets).into_iter();
+        let means = sequences.iter().map(|(_, text)| {
+            let sum: f64 = each.by_ref().take(text.len()).sum();
+            // Millionths: no more than the platform's logarithm can vouch for.
+            (sum / text.len() as f64 * 1e6).round() / 1e6
+        });
+        Ok(Reply { answer: Answer::LogProbs(means.collect()), usage: usage(read, 0) })
+    }
+
+    fn each_log_prob(&self, rows: &[f32], targets: &[u32]) -> Vec<f64> {
+        let strips = rows.chunks(STRIP * self.model.width()).zip(targets.chunks(STRIP));
+        let mut out = Vec::with_capacity(targets.len());
+        for (rows, targets) in strips {
+            let mut scores = self.model.scores(rows);
+            for (scores, target) in scores.chunks_exact_mut(self.model.vocabulary()).zip(targets) {
+                let score = scores.get(*target as usize).copied().unwrap_or(f32::MIN);
+                let (mut greatest, mut total) = (0.0, 0.0);
+                exponentials(scores, &mut greatest, &mut total);
+                out.push(f64::from(score) - f64::from(greatest) - f64::from(total).ln());
+            }
+        }
+        out
+    }
+}
+
+/// A completion that is being written.
+struct Line {
+    memory: Memory,
+    next: Vec<u32>,
+    tokens: Vec<u32>,
+    ended: bool,
+}
+
+/// The text, and the white space after it: tokens may begin with white space but never go on behind it.
+fn cut(text: &str) -> (&str, &str) {
+    text.split_at(text.trim_end().len())
+}
+
+/// The likeliest token; the least of equals.
+fn best(scores: &[f32]) -> usize {
+    let start = (0, f32::MIN);
+    scores.iter().enumerate().fold(start, |best, (i, score)| if *score > best.1 { (i, *score) } else { best }).0
+}
+
+/// How many tokens all contexts begin with, less one.
+fn common(sequences: &[(Vec<u32>, Vec<u32>)]) -> usize {
+    let Some((first, _)) = sequences.first() else { return 0 };
+    let same = |other: &[u32]| first.iter().zip(other).take_while(|(a, b)| a == b).count();
+    sequences.iter().map(|(context, _)| same(context).min(context.len() - 1)).min().unwrap_or(0)
+}
+
+fn usage(read: usize, written: usize) -> Usage {
+    let count = |tokens| u64::try_from(tokens).unwrap_or(u64::MAX);
+    Usage { input_tokens: count(read), output_tokens: count(written) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::models::{Cache, SMOLLM2};
+
+    fn model() -> Option<Lm> {
+        let path = Cache::at(None).ok()?.find(&SMOLLM2);
+        if path.is_none() {
+            println!("skipped: the model file is not there, fetch it with `isogloss models --fetch`");
+        }
+        Some(Lm::open(&path?).expect("opens"))
+    }
+
+    #[test]
+    fn speaks() {
+        let Some(lm) = model() else { return };
+        let t = std::time::Instant::now();
+        let openers = ["What is".to_owned(), "How".to_owned(), "The capital of France is".to_owned(), "Water is made of".to_owned()];
+        println!("{:?}", lm.complete("", "Here is a sentence.\n", &openers, 20));
+        println!("{:?}", t.elapsed());
+        println!("{:?}", lm.log_prob(&["The capital of France is".to_owned(), "My favourite colour is".into()], " Paris", 100));
+        println!("{:?} {:?}", lm.encode("Hello 1234 the capital of France is\n\nNext: it's"), lm.tokenizer.encode_fast("Hello 1234 it's\n\nNext", false).unwrap().get_tokens());
+    }
+}

@@ -1,1 +1,0 @@
-//! Delete-only cleaning.

@@ -1,0 +1,130 @@
+//! What a character is, in one load: letter, digit, mark, space, symbol, and whether its script has no spaces.
+//!
+//! **Why**: cleaning, quality and shingles look at every character of a corpus. Unicode's tables cost a
+//! search per character; one byte per code point of the basic plane, filled once, costs a load.
+
+use std::sync::LazyLock;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+
+/// A letter of any script, ideographs too.
+pub const LETTER: u8 = 1;
+/// A digit or another number.
+pub const DIGIT: u8 = 2;
+/// An upper-case or title-case letter.
+pub const UPPER: u8 = 4;
+/// A mark that belongs to the character before it, or a joiner.
+pub const MARK: u8 = 8;
+/// White space.
+pub const SPACE: u8 = 16;
+/// A script without spaces between words: Han, Kana, Thai, Lao, Khmer, Burmese.
+pub const DENSE: u8 = 32;
+/// A symbol: signs of money, mathematics, pictures, code and markup.
+pub const SYMBOL: u8 = 64;
+/// Text that went wrong: control codes, the replacement character, private use, unassigned.
+pub const BROKEN: u8 = 128;
+/// What words are made of.
+pub const WORD: u8 = LETTER | DIGIT | MARK;
+
+const PLANE: usize = 0x1_0000;
+
+static TABLE: LazyLock<Box<[u8]>> = LazyLock::new(|| {
+    (0..PLANE)
+        .map(|point| u32::try_from(point).ok().and_then(char::from_u32).map_or(BROKEN, computed))
+        .collect()
+});
+
+/// The classes, for text that is looked at character by character.
+#[derive(Clone, Copy)]
+pub struct Glyphs(&'static [u8]);
+
+impl Glyphs {
+    /// The table; filled at the first call of the process (some milliseconds).
+    pub fn get() -> Self {
+        Self(&TABLE)
+    }
+
+    /// The classes of a character.
+    #[inline]
+    pub fn of(self, c: char) -> u8 {
+        match self.0.get(c as usize) {
+            Some(class) => *class,
+            None => computed(c),
+        }
+    }
+}
+
+/// The classes of a character from Unicode's own tables.
+fn computed(c: char) -> u8 {
+    use GeneralCategory as G;
+    let plain = match c.general_category() {
+        G::UppercaseLetter | G::TitlecaseLetter => LETTER | UPPER,
+        G::LowercaseLetter | G::OtherLetter | G::ModifierLetter => LETTER,
+        G::DecimalNumber | G::LetterNumber | G::OtherNumber => DIGIT,
+        G::NonspacingMark | G::SpacingMark | G::EnclosingMark => MARK,
+        G::SpaceSeparator | G::LineSeparator | G::ParagraphSeparator => SPACE,
+        G::MathSymbol | G::CurrencySymbol | G::ModifierSymbol | G::OtherSymbol => SYMBOL,
+        G::Control if c.is_whitespace() => SPACE,
+        G::Control | G::Surrogate | G::PrivateUse | G::Unassigned => BROKEN,
+        _ => 0,
+    };
+    match c {
+        '\u{200c}' | '\u{200d}' => MARK,
+        '\u{fffd}' => BROKEN,
+        '#' | '*' | '_' | '\\' | '@' | '{' | '}' | '[' | ']' => SYMBOL,
+        _ if plain & (LETTER | MARK) != 0 && dense(c) => plain | DENSE,
+        _ => plain,
+    }
+}
+
+fn dense(c: char) -> bool {
+    use Script as S;
+    matches!(
+        c.script(),
+        S::Han | S::Hiragana | S::Katakana | S::Thai | S::Lao | S::Khmer | S::Myanmar | S::Bopomofo
+    ) || matches!(c, 'ー' | 'ｰ' | '々' | '〆')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_each_kind() {
+        let glyphs = Glyphs::get();
+        for (c, class) in [
+            ('a', LETTER),
+            ('É', LETTER | UPPER),
+            ('ß', LETTER),
+            ('7', DIGIT),
+            ('٣', DIGIT),
+            ('\u{301}', MARK),
+            ('\u{200d}', MARK),
+            ('\n', SPACE),
+            ('\u{3000}', SPACE),
+            ('漢', LETTER | DENSE),
+            ('ー', LETTER | DENSE),
+            ('ไ', LETTER | DENSE),
+            ('\u{e31}', MARK | DENSE),
+            ('한', LETTER),
+            ('አ', LETTER),
+            ('|', SYMBOL),
+            ('€', SYMBOL),
+            ('😀', SYMBOL),
+            ('.', 0),
+            ('\0', BROKEN),
+            ('\u{fffd}', BROKEN),
+            ('𠀀', LETTER | DENSE),
+        ] {
+            assert_eq!(glyphs.of(c), class, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn every_white_space_is_a_space_and_nothing_else_is() {
+        let glyphs = Glyphs::get();
+        for c in '\0'..=char::MAX {
+            assert_eq!(glyphs.of(c) & SPACE != 0, c.is_whitespace(), "{c:?}");
+        }
+    }
+}

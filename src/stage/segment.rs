@@ -1,1 +1,0 @@
-//! Cuts a document into fragments.

@@ -1,1 +1,0 @@
-//! MinHash signatures.
