@@ -29,16 +29,20 @@ fn main() {
     let fragments = numbers.first().copied().unwrap_or(1_000_000).to_string();
     let this = std::env::current_exe().expect("a program knows its path");
     for workers in ["1", "2"] {
-        let ended = Command::new(&this).args([&fragments, workers, "1"]).status().expect("the bench starts again");
+        let ended =
+            Command::new(&this).args([&fragments, workers, "1"]).status().expect("the bench starts again");
         assert!(ended.success(), "run with {workers} workers failed");
     }
 }
 
 fn run(fragments: u64, workers: usize) {
     let start = Instant::now();
-    let made = (0..fragments.min(100_000)).map(|i| fragment(i, fragments).signature.bands.len()).sum::<usize>();
+    let made =
+        (0..fragments.min(100_000)).map(|i| fragment(i, fragments).signature.bands.len()).sum::<usize>();
     let making = start.elapsed().as_secs_f64() * fragments as f64 / (made / BANDS) as f64 / workers as f64;
     let before = memory("VmRSS");
+    let made_cpu = cpu() / fragments.min(100_000) as f64 * fragments as f64;
+    let cpu_before = cpu();
     static KEPT: AtomicI64 = AtomicI64::new(0);
     static DROPPED: AtomicI64 = AtomicI64::new(0);
     let start = Instant::now();
@@ -83,11 +87,12 @@ fn run(fragments: u64, workers: usize) {
     let (fed, delta, resting) = guards.join().remove(0).expect("no worker panics");
     let total = start.elapsed().as_secs_f64() - delta;
     let peak = memory("VmHWM");
+    let cpu = cpu() - cpu_before - made_cpu;
     let kept = KEPT.load(Ordering::Relaxed);
     assert_eq!(kept + DROPPED.load(Ordering::Relaxed), fragments as i64 - 1, "rows are conserved");
     println!(
         "{fragments} fragments, {workers} workers: {total:.2} s, of it {making:.2} s to make them and {:.2} s after \
-         the last; {kept} kept; one retraction {:.1} ms; {} bytes a fragment at the peak, {} at rest",
+         the last; {cpu:.2} s of CPU without making them; {kept} kept; one retraction {:.1} ms; {} bytes a fragment at the peak, {} at rest",
         total - fed,
         delta * 1e3,
         (peak - before) / fragments as i64,
@@ -95,10 +100,13 @@ fn run(fragments: u64, workers: usize) {
     );
     for (name, value, unit) in [
         ("dedup/rows_per_second", fragments as f64 / (total - making), "rows/s"),
+        ("dedup/cpu", cpu / fragments as f64 * 1e6, "us/fragment"),
         ("dedup/peak", (peak - before) as f64 / fragments as f64, "bytes/fragment"),
         ("dedup/one_retraction", delta, "s"),
     ] {
-        println!(r#"{{"name":"{name}","value":{value:.4},"unit":"{unit}","fragments":{fragments},"workers":{workers}}}"#);
+        println!(
+            r#"{{"name":"{name}","value":{value:.4},"unit":"{unit}","fragments":{fragments},"workers":{workers}}}"#
+        );
     }
 }
 
@@ -122,7 +130,8 @@ fn fragment(i: u64, fragments: u64) -> Signed {
     let mut bands: Vec<u64> = (0..BANDS)
         .map(|band| {
             let rows = &lanes[band * 6..band * 6 + 6];
-            let bytes: Vec<u8> = rows.iter().flat_map(|lane| lane.to_le_bytes()).chain([low(band as u64) as u8]).collect();
+            let bytes: Vec<u8> =
+                rows.iter().flat_map(|lane| lane.to_le_bytes()).chain([low(band as u64) as u8]).collect();
             xxh3_64(&bytes)
         })
         .collect();
@@ -157,6 +166,13 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// Seconds of CPU that this process has used; says more than the clock on a machine with other work.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
 }
 
 /// A line of /proc/self/status in bytes; 0 where there is none.

@@ -36,7 +36,9 @@ fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(
 }
 
 fn signed_rows(scripts: Vec<Changes<isogloss::model::Signed>>) -> Vec<Changes<FragmentRow>> {
-    let bare = |changes: Changes<isogloss::model::Signed>| changes.into_iter().map(|(signed, diff)| (signed.row, diff));
+    let bare = |changes: Changes<isogloss::model::Signed>| {
+        changes.into_iter().map(|(signed, diff)| (signed.row, diff))
+    };
     scripts.into_iter().map(|changes| bare(changes).collect()).collect()
 }
 
@@ -128,10 +130,12 @@ proptest! {
 
 #[test]
 fn threshold_by_a_fixed_score_is_at_least_it() {
-    let pool = scored(30).new_tree(&mut proptest::test_runner::TestRunner::deterministic()).unwrap().current();
+    let pool =
+        scored(30).new_tree(&mut proptest::test_runner::TestRunner::deterministic()).unwrap().current();
     let script = vec![pool.iter().map(|scored| (scored.clone(), 1)).collect()];
     let settings = ThresholdSettings { fixed: Some(0.25), target_rate: None };
-    let answer = replay(&script, Manner { workers: 2, wait: true }, move |rows| threshold(rows, &settings)).remove(0);
+    let answer =
+        replay(&script, Manner { workers: 2, wait: true }, move |rows| threshold(rows, &settings)).remove(0);
     assert!(answer.kept.keys().all(|scored| scored.score >= 250_000));
     assert!(answer.dropped.keys().all(|note| note.verdict.value < 250_000));
     assert_eq!(answer.kept.len() + answer.dropped.len(), pool.len());
@@ -179,7 +183,10 @@ mod hubs {
     fn a_star_falls_apart_with_its_centre() {
         let mut star = vec![node(0, (1..400).collect(), vec![7; 8])];
         star.extend((1..400).map(|at| node(at, vec![at as u64], vec![7; 8])));
-        let took = check(&[all(&star, 1), all(&star[..1], -1), all(&star, -1).split_off(1)], &DedupSettings::default());
+        let took = check(
+            &[all(&star, 1), all(&star[..1], -1), all(&star, -1).split_off(1)],
+            &DedupSettings::default(),
+        );
         assert!(took < Duration::from_secs(20), "{took:?}");
     }
 
@@ -200,7 +207,8 @@ mod hubs {
     #[test]
     fn past_the_most_leaders_a_crowd_links_to_those_it_has() {
         let settings = DedupSettings { most_leaders: 1, whole_band: 2, ..DedupSettings::default() };
-        let crowd: Vec<Signed> = (0..40).map(|at| node(at, vec![1], vec![u8::try_from(at % 4).unwrap(); 8])).collect();
+        let crowd: Vec<Signed> =
+            (0..40).map(|at| node(at, vec![1], vec![u8::try_from(at % 4).unwrap(); 8])).collect();
         let answer = replay(&[all(&crowd, 1)], WAITING, move |rows| dedup(rows, &settings)).remove(0);
         // The leader and the nine like it give one survivor; the other thirty stay alone.
         assert_eq!((answer.kept.len(), answer.dropped.len()), (31, 9));

@@ -51,7 +51,8 @@ pub fn near_instruction<'s>(
     rows: VecCollection<'s, Epoch, Scored>,
     settings: &NearInstructionSettings,
 ) -> Verdicts<'s, Scored> {
-    let settings = DedupSettings { least_resemblance: settings.least_resemblance, ..DedupSettings::default() };
+    let settings =
+        DedupSettings { least_resemblance: settings.least_resemblance, ..DedupSettings::default() };
     let rows = rows.map(|scored| {
         let (node, signature) = within(scored.row.lang, scored.asked, &scored.asked_signature);
         (node, signature, BestFirst::from(scored))
@@ -85,7 +86,8 @@ mod tests {
     #[test]
     fn instructions_meet_within_a_lang_only() {
         let signature = Signature { bands: vec![1, 2], sketch: vec![3] };
-        let [por, spa] = ["por_Latn", "spa_Latn"].map(|tag| within(Lang::from_tag(tag).expect(tag), 7, &signature));
+        let [por, spa] =
+            ["por_Latn", "spa_Latn"].map(|tag| within(Lang::from_tag(tag).expect(tag), 7, &signature));
         assert_ne!(por.0, spa.0);
         assert!(por.1.bands.iter().all(|band| !spa.1.bands.contains(band)));
         assert_eq!(por.1.sketch, signature.sketch);
@@ -94,7 +96,10 @@ mod tests {
     #[test]
     fn the_range_is_checked_and_named() {
         assert!(NearInstructionSettings::default().check("select.near_instruction").is_ok());
-        let told = NearInstructionSettings { least_resemblance: -0.1 }.check("a").expect_err("out of range").to_string();
+        let told = NearInstructionSettings { least_resemblance: -0.1 }
+            .check("a")
+            .expect_err("out of range")
+            .to_string();
         assert!(told.contains("key=a.least_resemblance"), "{told}");
     }
 }

@@ -54,9 +54,8 @@ pub fn sample<'s>(rows: VecCollection<'s, Epoch, FragmentRow>, settings: &Sample
     let budget_of = move |lang: Lang| budgets.get(&lang).copied().or(per_lang);
     let (bounded, free) = (budget_of.clone(), budget_of.clone());
     let free = rows.clone().filter(move |row| free(row.lang).is_none());
-    let bounded = rows
-        .filter(move |row| bounded(row.lang).is_some())
-        .map(|row| (row.lang, ByTick::from(row)));
+    let bounded =
+        rows.filter(move |row| bounded(row.lang).is_some()).map(|row| (row.lang, ByTick::from(row)));
     let wanted = counts("sample", bounded.clone()).map(move |(lang, _)| (lang, budget_of(lang).unwrap_or(0)));
     let Shares { kept, left } = take_least("sample", bounded, wanted);
     Verdicts {
@@ -66,7 +65,11 @@ pub fn sample<'s>(rows: VecCollection<'s, Epoch, FragmentRow>, settings: &Sample
 }
 
 fn note(row: &FragmentRow) -> Note {
-    Note { place: row.place, lang: row.lang, verdict: Verdict::dropped(Stage::Sample, Reason::OverBudget, 0.0) }
+    Note {
+        place: row.place,
+        lang: row.lang,
+        verdict: Verdict::dropped(Stage::Sample, Reason::OverBudget, 0.0),
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +78,8 @@ mod tests {
 
     #[test]
     fn unknown_langs_are_named() {
-        let settings: SampleSettings = toml::from_str("per_lang = 10\nlangs = { por_Latn = 5 }").expect("known keys");
+        let settings: SampleSettings =
+            toml::from_str("per_lang = 10\nlangs = { por_Latn = 5 }").expect("known keys");
         assert!(settings.check("sample").is_ok());
         let settings: SampleSettings = toml::from_str("langs = { portuguese = 5 }").expect("known keys");
         let told = settings.check("sample").expect_err("no such lang").to_string();

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn parts_are_checked_under_their_key() {
-        let text = "[threshold]\nfixed = 0.3\n[near_instruction]\nleast_resemblance = 0.8\n[quota]\nalpha = 3.0";
+        let text =
+            "[threshold]\nfixed = 0.3\n[near_instruction]\nleast_resemblance = 0.8\n[quota]\nalpha = 3.0";
         let settings: SelectSettings = toml::from_str(text).expect("known keys");
         let told = settings.check("select").expect_err("alpha is too large").to_string();
         assert!(told.contains("key=select.quota.alpha"), "{told}");

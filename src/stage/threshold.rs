@@ -80,8 +80,12 @@ pub(crate) fn share_of(rate: i64, count: u64) -> u64 {
 }
 
 fn note(scored: &Scored) -> Note {
-    let verdict =
-        Verdict { stage: Stage::Threshold, ruling: Ruling::Dropped, reason: Reason::LowScore, value: scored.score };
+    let verdict = Verdict {
+        stage: Stage::Threshold,
+        ruling: Ruling::Dropped,
+        reason: Reason::LowScore,
+        value: scored.score,
+    };
     Note { place: scored.row.place, lang: scored.row.lang, verdict }
 }
 
@@ -91,7 +95,9 @@ mod tests {
 
     #[test]
     fn exactly_one_rule_in_its_range() {
-        let of = |text: &str| toml::from_str::<ThresholdSettings>(text).expect("known keys").check("select.threshold");
+        let of = |text: &str| {
+            toml::from_str::<ThresholdSettings>(text).expect("known keys").check("select.threshold")
+        };
         assert!(of("").is_ok() && of("fixed = -3.5").is_ok() && of("target_rate = 1.0").is_ok());
         for (text, facts) in [
             ("fixed = 0.1\ntarget_rate = 0.5", "remedy=remove one"),
@@ -106,7 +112,10 @@ mod tests {
 
     #[test]
     fn shares_round_halves_upward() {
-        assert_eq!([share_of(500_000, 0), share_of(500_000, 1), share_of(500_000, 2), share_of(500_000, 3)], [0, 1, 1, 2]);
+        assert_eq!(
+            [share_of(500_000, 0), share_of(500_000, 1), share_of(500_000, 2), share_of(500_000, 3)],
+            [0, 1, 1, 2]
+        );
         assert_eq!((share_of(0, 9), share_of(1_000_000, 9), share_of(333_333, 3)), (0, 9, 1));
     }
 }

@@ -37,7 +37,8 @@ pub(crate) fn clusters(nodes: &BTreeMap<u128, Signature>, settings: &DedupSettin
         for (at, node) in members.iter().enumerate() {
             let among = if crowd { &leaders } else { &members[..at] };
             let like = |other: &&u128| overlap(&nodes[*other], &nodes[node]) >= settings.least_resemblance;
-            let linked: Vec<u128> = among.iter().filter(like).copied().take(if crowd { 1 } else { at }).collect();
+            let linked: Vec<u128> =
+                among.iter().filter(like).copied().take(if crowd { 1 } else { at }).collect();
             if crowd && linked.is_empty() {
                 leaders.push(*node);
             }

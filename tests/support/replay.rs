@@ -74,7 +74,8 @@ where
     guards.join().into_iter().for_each(|ended| ended.expect("no worker panics"));
     let (kept, dropped) = (taken(&kept), taken(&dropped));
     let standing = |epoch| {
-        let changes = kept.iter().filter(|(_, at, _)| *at == epoch).map(|(row, _, diff)| (row.clone(), *diff));
+        let changes =
+            kept.iter().filter(|(_, at, _)| *at == epoch).map(|(row, _, diff)| (row.clone(), *diff));
         Outcome { kept: sums(&kept, epoch), dropped: sums(&dropped, epoch), changes: changes.collect() }
     };
     (0..script.len() as Epoch).map(standing).collect()

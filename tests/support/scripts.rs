@@ -16,16 +16,18 @@ pub(crate) fn toggles<D: Clone + std::fmt::Debug + 'static>(
     pool: impl Strategy<Value = Vec<D>>,
     most: usize,
 ) -> impl Strategy<Value = Vec<Changes<D>>> {
-    (pool, prop::collection::vec(prop::collection::vec(any::<Index>(), 0..most), 1..6)).prop_map(|(pool, epochs)| {
-        let mut inside = vec![false; pool.len()];
-        let toggle = |index: Index| {
-            let at = index.index(pool.len());
-            inside[at] = !inside[at];
-            (pool[at].clone(), if inside[at] { 1 } else { -1 })
-        };
-        let mut toggle = toggle;
-        epochs.into_iter().map(|epoch| epoch.into_iter().map(&mut toggle).collect()).collect()
-    })
+    (pool, prop::collection::vec(prop::collection::vec(any::<Index>(), 0..most), 1..6)).prop_map(
+        |(pool, epochs)| {
+            let mut inside = vec![false; pool.len()];
+            let toggle = |index: Index| {
+                let at = index.index(pool.len());
+                inside[at] = !inside[at];
+                (pool[at].clone(), if inside[at] { 1 } else { -1 })
+            };
+            let mut toggle = toggle;
+            epochs.into_iter().map(|epoch| epoch.into_iter().map(&mut toggle).collect()).collect()
+        },
+    )
 }
 
 /// The same changes, without what comes and goes within an epoch.

@@ -81,10 +81,16 @@ pub(crate) fn asked_once(rows: &[Scored], least_resemblance: f64) -> Outcome<Sco
 
 /// The best of each cell. `temper` is n^α told in whole numbers: of two cells the next place goes to the one where
 /// it comes at the lesser λ, and among equals to the lesser cell.
-pub(crate) fn within_quota(rows: &[Scored], rate: f64, floor: f64, sooner: impl Fn((u64, u64), (u64, u64)) -> bool) -> Outcome<Scored> {
+pub(crate) fn within_quota(
+    rows: &[Scored],
+    rate: f64,
+    floor: f64,
+    sooner: impl Fn((u64, u64), (u64, u64)) -> bool,
+) -> Outcome<Scored> {
     let mut outcome = outcome();
     for (_, rows) in by(rows, |scored| scored.row.lang) {
-        let (fit, low): (Vec<Scored>, Vec<Scored>) = rows.iter().cloned().partition(|scored| scored.score >= micros(floor));
+        let (fit, low): (Vec<Scored>, Vec<Scored>) =
+            rows.iter().cloned().partition(|scored| scored.score >= micros(floor));
         for scored in low {
             outcome.dropped.insert(note(&scored.row, Stage::Quota, Reason::LowScore, scored.score), 1);
         }
@@ -93,9 +99,11 @@ pub(crate) fn within_quota(rows: &[Scored], rate: f64, floor: f64, sooner: impl 
         let mut left = (rate * rows.len() as f64 + 0.5).floor();
         while left >= 1.0 {
             let open = cells.iter().filter(|(cell, rows)| given[*cell] < rows.len() as u64);
-            let next = open.map(|(cell, rows)| (*cell, (given[cell] + 1, rows.len() as u64))).reduce(|best, other| {
-                if sooner(other.1, best.1) { other } else { best }
-            });
+            let next = open.map(|(cell, rows)| (*cell, (given[cell] + 1, rows.len() as u64))).reduce(
+                |best, other| {
+                    if sooner(other.1, best.1) { other } else { best }
+                },
+            );
             let Some((cell, _)) = next else { break };
             *given.get_mut(&cell).unwrap() += 1;
             left -= 1.0;

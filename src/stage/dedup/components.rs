@@ -25,7 +25,8 @@ pub(super) fn components<'s>(
     let names = ["edges", "labels_offered", "labels"].map(|what| format!("{stage}/{what}"));
     let edges = edges.clone().concat(edges.map(|(a, b)| (b, a)));
     outer.scoped::<Inner, _, _>(&format!("{stage}/components"), |inner| {
-        let nodes = edges.clone().map(|(node, _)| (node, label(node))).enter_at(inner, |(_, label)| round(*label));
+        let nodes =
+            edges.clone().map(|(node, _)| (node, label(node))).enter_at(inner, |(_, label)| round(*label));
         let edges = edges.arrange_by_key_named(&names[0]).enter(inner);
         let (offers, offered) = Variable::new(inner, Product::new(0, 1));
         let labels = offered

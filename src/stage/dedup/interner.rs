@@ -60,7 +60,10 @@ impl Interner {
     }
 
     /// Where the search for a node starts.
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of the hash, then a product below the length")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves of the hash, then a product below the length"
+    )]
     fn home(&self, node: Node) -> usize {
         let mixed = ((node as u64) ^ ((node >> 64) as u64).rotate_left(32)).wrapping_mul(SPREAD);
         ((u128::from(mixed) * self.slots.len() as u128) >> 64) as usize

@@ -44,8 +44,10 @@ pub(super) fn nodes<'s, R: ExchangeData>(
     let scope = rows.inner.scope();
     let peers = scope.peers() as u64;
     let mut builder = OperatorBuilder::new(format!("{stage}/nodes"), scope);
-    let mut input =
-        builder.new_input(rows.inner, Exchange::new(|update: &((Node, Signature, R), Epoch, isize)| update.0.0.hashed()));
+    let mut input = builder.new_input(
+        rows.inner,
+        Exchange::new(|update: &((Node, Signature, R), Epoch, isize)| update.0.0.hashed()),
+    );
     let (rows_out, rows) = builder.new_output();
     let (sketches_out, sketches) = builder.new_output();
     let (meetings_out, meetings) = builder.new_output();
@@ -81,7 +83,11 @@ pub(super) fn nodes<'s, R: ExchangeData>(
             }
         }
     });
-    Nodes { rows: rows.as_collection(), sketches: sketches.as_collection(), meetings: meetings.as_collection() }
+    Nodes {
+        rows: rows.as_collection(),
+        sketches: sketches.as_collection(),
+        meetings: meetings.as_collection(),
+    }
 }
 
 /// The distinct keys of a node, by worker.

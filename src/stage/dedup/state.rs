@@ -47,8 +47,12 @@ impl DedupState for MemoryDedup {
             (content, signature, Member { place, lang, tick })
         });
         let Clustered { survivors, exact, near } = cluster("dedup", rows, &self.settings);
-        let kept = survivors
-            .map(|(content, Member { place, lang, tick })| FragmentRow { place, lang, content, tick });
+        let kept = survivors.map(|(content, Member { place, lang, tick })| FragmentRow {
+            place,
+            lang,
+            content,
+            tick,
+        });
         let exact = exact.map(|(_, row)| note(row, Reason::ExactDuplicate));
         let near = near.map(|(_, row)| note(row, Reason::NearDuplicate));
         Verdicts { kept: consolidate("dedup/kept", kept), dropped: exact.concat(near) }

@@ -164,7 +164,10 @@ fn pair(a: Node, b: Node) -> Met {
     Met::Pair(a.min(b), a.max(b))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a cut key has 44 bits: 12 for the segment, 32 for the tag")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cut key has 44 bits: 12 for the segment, 32 for the tag"
+)]
 fn split(key: u64) -> (usize, u32) {
     ((key >> 32) as usize, key as u32)
 }

@@ -18,7 +18,8 @@ pub(super) fn apportion(target: u64, counts: &[u64], alpha: u64) -> Vec<u64> {
     let fits = |lambda: u128| quotas(lambda).map(u128::from).sum::<u128>() <= u128::from(target);
     // Enough for every cell to be whole, so it does not fit.
     let whole = counts.iter().zip(&weights).filter(|(n, _)| **n > 0);
-    let mut over = whole.map(|(n, weight)| (u128::from(*n) << (2 * FRACTION)) / weight + 1).max().unwrap_or(1);
+    let mut over =
+        whole.map(|(n, weight)| (u128::from(*n) << (2 * FRACTION)) / weight + 1).max().unwrap_or(1);
     let mut under = 0;
     while over - under > 1 {
         let middle = under + (over - under) / 2;

@@ -54,9 +54,12 @@ mod tests {
 
     #[test]
     fn ranges_are_checked_and_named() {
-        let of = |text: &str| toml::from_str::<QuotaSettings>(text).expect("known keys").check("select.quota");
+        let of =
+            |text: &str| toml::from_str::<QuotaSettings>(text).expect("known keys").check("select.quota");
         assert!(of("").is_ok() && of("target_rate = 0.0\nalpha = 1\nfloor = -2.5").is_ok());
-        for (text, key) in [("target_rate = 2.0", "target_rate"), ("alpha = nan", "alpha"), ("floor = nan", "floor")] {
+        for (text, key) in
+            [("target_rate = 2.0", "target_rate"), ("alpha = nan", "alpha"), ("floor = nan", "floor")]
+        {
             let told = of(text).expect_err("out of range").to_string();
             assert!(told.contains(&format!("key=select.quota.{key}")), "{told}");
         }
