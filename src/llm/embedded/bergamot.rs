@@ -94,10 +94,19 @@ fn pairs_among(folder: &Path, files: &[PathBuf]) -> BTreeMap<Pair, Files> {
             found.entry(pair_of(&name)).or_default().entry(part).or_insert_with(|| file.clone());
         }
     }
-    // What names no pair belongs to the one that its neighbours name, or to the folder's.
-    let nameless = found.remove(&None).unwrap_or_default();
-    let only = if found.len() == 1 { found.keys().next().copied().flatten() } else { None };
-    if let Some(pair) = only.or(of_folder).filter(|_| found.len() <= 1) {
+    // The model's own name is surest, then the folder's, then what its neighbours are called: one vocabulary may
+    // serve both directions and be named after the other.
+    let model = |found: &BTreeMap<Option<Pair>, BTreeMap<Part, PathBuf>>, pair| {
+        found.get(&pair).is_some_and(|parts| parts.contains_key(&Part::Model))
+    };
+    if model(&found, None) {
+        let only = found.keys().copied().flatten().next().filter(|_| found.len() == 2);
+        if let Some(pair) = of_folder.or(only) {
+            let parts = std::mem::take(&mut found).into_values().flatten().rev();
+            found.insert(Some(pair), parts.collect());
+        }
+    } else if let [pair] = found.keys().copied().flatten().collect::<Vec<_>>()[..] {
+        let nameless = found.remove(&None).unwrap_or_default();
         let parts = found.entry(Some(pair)).or_default();
         for (part, file) in nameless {
             parts.entry(part).or_insert(file);
@@ -159,5 +168,86 @@ fn lang(code: &str) -> Option<Lang> {
         "nb" => Lang::from_lid("no"),
         "iw" => Lang::from_lid("he"),
         code => Lang::from_lid(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair_named(from: &str, to: &str) -> Pair {
+        (Lang::from_lid(from).unwrap(), Lang::from_lid(to).unwrap())
+    }
+
+    fn folder_with(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("folder");
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, []).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn pairs_are_found_in_every_usual_layout() {
+        let folder = folder_with(&[
+            // As Firefox keeps them: flat, several pairs together.
+            "flat/model.enes.intgemm.alphas.bin",
+            "flat/vocab.enes.spm",
+            "flat/lex.50.50.enes.s2t.bin",
+            "flat/model.esen.intgemm.alphas.bin",
+            "flat/vocab.esen.spm",
+            // As Mozilla's repository: a folder per pair, two vocabularies.
+            "tiny/enja/model.enja.intgemm.alphas.bin",
+            "tiny/enja/srcvocab.enja.spm",
+            "tiny/enja/trgvocab.enja.spm",
+            "tiny/enja/lex.50.50.enja.s2t.bin",
+            "tiny/enja/metadata.json",
+            // As translateLocally: the folder or the vocabulary names the pair.
+            "ende.student.tiny11/config.intgemm8bitalpha.yml",
+            "ende.student.tiny11/model.intgemm.alphas.bin",
+            "ende.student.tiny11/vocab.deen.spm",
+            "ende.student.tiny11/lex.s2t.bin",
+            "et-en-base/model.intgemm8.bin",
+            "et-en-base/vocab.spm",
+            // Not complete.
+            "half/model.enfr.intgemm.alphas.bin",
+            "readme.bin",
+        ]);
+        let pairs = pairs_in(folder.path()).unwrap();
+        let deen = pair_named("de", "en");
+        let expected = [pair_named("en", "es"), pair_named("es", "en"), pair_named("en", "ja"), pair_named("et", "en")];
+        for pair in expected {
+            assert!(pairs.contains_key(&pair), "{pair:?}");
+        }
+        // `vocab.deen.spm` names the wrong direction in `ende.student`: the folder's name is surer.
+        assert!(pairs.contains_key(&pair_named("en", "de")) && !pairs.contains_key(&deen));
+        assert_eq!(pairs.len(), 5);
+        let japanese = &pairs[&pair_named("en", "ja")];
+        assert!(japanese.source_vocabulary.ends_with("srcvocab.enja.spm"));
+        assert!(japanese.target_vocabulary.ends_with("trgvocab.enja.spm"));
+        assert!(japanese.shortlist.is_some());
+        assert!(pairs[&pair_named("es", "en")].shortlist.is_none());
+    }
+
+    #[test]
+    fn what_is_missing_or_packed_is_told_with_its_remedy() {
+        let told = |folder: &Path| pairs_in(folder).unwrap_err().to_string();
+        assert!(told(folder_with(&["readme.txt"]).path()).contains("name a folder with model"));
+        let packed = folder_with(&["enpt/model.enpt.intgemm.alphas.bin.gz", "enpt/vocab.enpt.spm.gz"]);
+        assert!(told(packed.path()).contains("unpack"));
+        assert!(told(Path::new("/nowhere/at/all")).contains("key=translation_folders"));
+    }
+
+    #[test]
+    fn names_spell_pairs() {
+        for name in ["vocab.enpt.spm", "enpt-1693087644", "en-pt-tiny", "model.enpt.intgemm.alphas.bin", "en_pt"] {
+            assert_eq!(pair_of(name), Some(pair_named("en", "pt")), "{name}");
+        }
+        assert_eq!(pair_of("nben"), Some(pair_named("no", "en")));
+        for name in ["vocab.spm", "model.intgemm.alphas.bin", "lex.50.50.s2t.bin", "enen", "models", "ção"] {
+            assert_eq!(pair_of(name), None, "{name}");
+        }
     }
 }

@@ -117,3 +117,55 @@ fn starts(text: &str, from: usize) -> bool {
     let next = text.get(from..).and_then(|rest| rest.trim_start().chars().next());
     next.is_none_or(|next| !next.is_lowercase() && !next.is_ascii_digit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cut(text: &str, most: usize) -> Vec<String> {
+        let words = |piece: &str| piece.split_whitespace().count();
+        let cut = Sentences { count: words, most, ends: ".!?" };
+        cut.sentences(text).iter().map(|span| span.of(text).to_owned()).collect()
+    }
+
+    #[test]
+    fn sentences_end_where_readers_end_them() {
+        let text = "O Dr. Silva chegou às 5. Ninguém o viu! “Foi cedo.” Ver o art. 5 e a p. 12, por ex. aqui.\nTítulo sem ponto\nFim…";
+        let expected = [
+            "O Dr. Silva chegou às 5. Ninguém o viu!",
+            "“Foi cedo.”",
+            "Ver o art. 5 e a p. 12, por ex. aqui.",
+            "Título sem ponto",
+            "Fim…",
+        ];
+        assert_eq!(cut(text, 99), expected);
+        assert_eq!(cut("A ONU decidiu. O FMI não. Custa 3.5 euros.", 99), ["A ONU decidiu.", "O FMI não.", "Custa 3.5 euros."]);
+        assert_eq!(cut("彼は言った。「そうだ。」夜になった！次", 99), ["彼は言った。", "「そうだ。」", "夜になった！", "次"]);
+        assert_eq!(cut("यह एक है। वह दो है।", 99), ["यह एक है।", "वह दो है।"]);
+        assert!(cut(" \n\t ", 99).is_empty());
+    }
+
+    #[test]
+    fn long_sentences_are_cut_at_clauses() {
+        let text = "um dois três quatro; cinco seis sete oito nove, dez onze doze treze";
+        assert_eq!(cut(text, 9), ["um dois três quatro;", "cinco seis sete oito nove, dez onze doze treze"]);
+        assert_eq!(cut(text, 5), ["um dois três quatro;", "cinco seis sete oito nove,", "dez onze doze treze"]);
+        assert_eq!(cut("a b c d e f", 3), ["a b c", "d e f"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_white_space_is_lost(text in "[a-zA-Zé .,;!?\n。「」0-9\u{1F600}]{0,120}", most in 1..6usize) {
+            let words = |piece: &str| piece.split_whitespace().count();
+            let spans = Sentences { count: words, most, ends: ".!?" }.sentences(&text);
+            let mut at = 0;
+            for span in &spans {
+                prop_assert!(span.start >= at && span.end > span.start);
+                prop_assert!(text[at..span.start].trim().is_empty());
+                at = span.end;
+            }
+            prop_assert!(text[at..].trim().is_empty());
+        }
+    }
+}
