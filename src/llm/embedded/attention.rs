@@ -61,9 +61,8 @@ by_cpu! {
 fn attend_in<L: Lanes>(group: &Group<'_>, queries: &[f32], out: &mut [f32], scratch: &mut Scratch) {
     let width = group.width;
     let before: usize = group.shared.iter().map(|stretch| stretch.keys.len() / width).sum();
-    let sees = |run: &Run<'_>, query: usize| {
-        run.first_sees + if group.causal { query / group.heads } else { 0 }
-    };
+    let sees =
+        |run: &Run<'_>, query: usize| run.first_sees + if group.causal { query / group.heads } else { 0 };
     scratch.seen.clear();
     for run in &group.runs {
         scratch.seen.extend((0..run.queries).map(|query| before + sees(run, query)));
@@ -199,12 +198,15 @@ mod tests {
 
     /// One query against all positions it sees, in double precision.
     fn exact(query: &[f32], keys: &[f32], values: &[f32], seen: usize) -> Vec<f64> {
-        let scores = keys.chunks(WIDTH).take(seen).map(|key| {
-            key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum::<f64>().exp()
-        });
+        let scores = keys
+            .chunks(WIDTH)
+            .take(seen)
+            .map(|key| key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum::<f64>().exp());
         let scores: Vec<f64> = scores.collect();
         let total: f64 = scores.iter().sum();
-        let at = |i: usize| scores.iter().enumerate().map(|(n, s)| s * f64::from(values[n * WIDTH + i])).sum::<f64>();
+        let at = |i: usize| {
+            scores.iter().enumerate().map(|(n, s)| s * f64::from(values[n * WIDTH + i])).sum::<f64>()
+        };
         (0..WIDTH).map(|i| at(i) / total).collect()
     }
 
@@ -219,7 +221,8 @@ mod tests {
                 values: &values[from * WIDTH..to * WIDTH],
             };
             let run = |shared: Vec<Stretch<'_>>, own: usize, plain: bool| {
-                let run = Run { queries: rows * HEADS, own: whole(own, positions), first_sees: before - own + 1 };
+                let run =
+                    Run { queries: rows * HEADS, own: whole(own, positions), first_sees: before - own + 1 };
                 let group = Group { width: WIDTH, heads: HEADS, shared, runs: vec![run], causal: true };
                 let mut out = vec![f32::NAN; queries.len()];
                 let mut scratch = Scratch::default();

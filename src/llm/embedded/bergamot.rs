@@ -42,11 +42,9 @@ pub(super) fn pairs_in(folder: &Path) -> Result<BTreeMap<Pair, Files>> {
     let mut folders = Vec::new();
     search(folder, DEPTH, &mut folders)?;
     let mut pairs = BTreeMap::new();
-    let mut packed = false;
+    let mut some_packed = false;
     for (folder, files) in &folders {
-        packed |= files.iter().any(|file| {
-            file.extension().is_some_and(|end| end == "gz" || end == "zst") && part_of(&name_of(file)).is_some()
-        });
+        some_packed |= files.iter().any(|file| packed(file) && part_of(&name_of(file)).is_some());
         for (pair, files) in pairs_among(folder, files) {
             pairs.entry(pair).or_insert(files);
         }
@@ -54,13 +52,15 @@ pub(super) fn pairs_in(folder: &Path) -> Result<BTreeMap<Pair, Files>> {
     if !pairs.is_empty() {
         return Ok(pairs);
     }
-    let remedy = if packed {
+    let remedy = if some_packed {
         "unpack the .gz or .zst files there"
     } else {
         "name a folder with model.XXYY.intgemm.alphas.bin and vocab.XXYY.spm"
     };
     let folder = folder.display();
-    Err(Error::config(format!("no translation model found: key=translation_folders, value={folder}, remedy={remedy}")))
+    Err(Error::config(format!(
+        "no translation model found: key=translation_folders, value={folder}, remedy={remedy}"
+    )))
 }
 
 fn search(folder: &Path, depth: usize, into: &mut Vec<(PathBuf, Vec<PathBuf>)>) -> Result<()> {
@@ -90,7 +90,7 @@ fn pairs_among(folder: &Path, files: &[PathBuf]) -> BTreeMap<Pair, Files> {
     let mut found: BTreeMap<Option<Pair>, BTreeMap<Part, PathBuf>> = BTreeMap::new();
     for file in files {
         let name = name_of(file);
-        if let Some(part) = part_of(&name).filter(|_| !name.ends_with(".gz") && !name.ends_with(".zst")) {
+        if let Some(part) = part_of(&name).filter(|_| !packed(file)) {
             found.entry(pair_of(&name)).or_default().entry(part).or_insert_with(|| file.clone());
         }
     }
@@ -130,17 +130,25 @@ fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
+fn ends(name: &str, end: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found.eq_ignore_ascii_case(end))
+}
+
+fn packed(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "gz" || end == "zst")
+}
+
 /// What a file is, by its name.
 fn part_of(name: &str) -> Option<Part> {
     let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    if name.ends_with(".spm") {
+    if ends(name, "spm") {
         return Some(match name {
             name if name.starts_with("src") || name.contains(".src.") => Part::Source,
             name if name.starts_with("trg") || name.contains(".trg.") => Part::Target,
             _ => Part::Vocabulary,
         });
     }
-    let binary = name.ends_with(".bin");
+    let binary = ends(name, "bin");
     if binary && name.starts_with("lex") {
         return Some(Part::Shortlist);
     }
@@ -151,8 +159,8 @@ fn part_of(name: &str) -> Option<Part> {
 fn pair_of(name: &str) -> Option<Pair> {
     let words: Vec<&str> = name.split(['.', '-', '_']).collect();
     let joined = words.iter().find_map(|word| {
-        let cuts = [2, 3].into_iter().filter_map(|at| Some((word.get(..at)?, word.get(at..)?)));
-        cuts.filter_map(|(from, to)| pair(from, to)).next()
+        let mut cuts = [2, 3].into_iter().filter_map(|at| Some((word.get(..at)?, word.get(at..)?)));
+        cuts.find_map(|(from, to)| pair(from, to))
     });
     joined.or_else(|| words.array_windows::<2>().find_map(|[from, to]| pair(from, to)))
 }
@@ -217,7 +225,8 @@ mod tests {
         ]);
         let pairs = pairs_in(folder.path()).unwrap();
         let deen = pair_named("de", "en");
-        let expected = [pair_named("en", "es"), pair_named("es", "en"), pair_named("en", "ja"), pair_named("et", "en")];
+        let expected =
+            [pair_named("en", "es"), pair_named("es", "en"), pair_named("en", "ja"), pair_named("et", "en")];
         for pair in expected {
             assert!(pairs.contains_key(&pair), "{pair:?}");
         }
@@ -242,11 +251,14 @@ mod tests {
 
     #[test]
     fn names_spell_pairs() {
-        for name in ["vocab.enpt.spm", "enpt-1693087644", "en-pt-tiny", "model.enpt.intgemm.alphas.bin", "en_pt"] {
+        for name in
+            ["vocab.enpt.spm", "enpt-1693087644", "en-pt-tiny", "model.enpt.intgemm.alphas.bin", "en_pt"]
+        {
             assert_eq!(pair_of(name), Some(pair_named("en", "pt")), "{name}");
         }
         assert_eq!(pair_of("nben"), Some(pair_named("no", "en")));
-        for name in ["vocab.spm", "model.intgemm.alphas.bin", "lex.50.50.s2t.bin", "enen", "models", "ção"] {
+        for name in ["vocab.spm", "model.intgemm.alphas.bin", "lex.50.50.s2t.bin", "enen", "models", "ção"]
+        {
             assert_eq!(pair_of(name), None, "{name}");
         }
     }

@@ -73,7 +73,8 @@ impl Embedder {
         let odd = |path: &Path, cause: String| {
             Error::unavailable(format!("sentence encoder unreadable: path={}", path.display())).because(cause)
         };
-        let mut pieces = Tokenizer::from_file(tokenizer).map_err(|cause| odd(tokenizer, cause.to_string()))?;
+        let mut pieces =
+            Tokenizer::from_file(tokenizer).map_err(|cause| odd(tokenizer, cause.to_string()))?;
         let most = TruncationParams { max_length: MOST_PIECES, ..TruncationParams::default() };
         pieces.with_truncation(Some(most)).map_err(|cause| odd(tokenizer, cause.to_string()))?;
         pieces.with_padding(None);
@@ -113,8 +114,11 @@ impl Embedder {
     pub(super) fn embed(&self, text: &str) -> Result<Reply, Refusal> {
         let pieces = self.tokenizer.encode_fast(text, true);
         let pieces = pieces.map_err(|cause| Refusal::Rejected(cause.to_string()))?;
-        let vector = self.vector(pieces.get_ids()).ok_or_else(|| Refusal::Rejected("no vector for this text".into()))?;
-        let usage = Usage { input_tokens: u64::try_from(pieces.get_ids().len()).unwrap_or(0), output_tokens: 0 };
+        let vector = self
+            .vector(pieces.get_ids())
+            .ok_or_else(|| Refusal::Rejected("no vector for this text".into()))?;
+        let usage =
+            Usage { input_tokens: u64::try_from(pieces.get_ids().len()).unwrap_or(0), output_tokens: 0 };
         Ok(Reply { answer: Answer::Vector(quantise(&vector)), usage })
     }
 
@@ -153,7 +157,7 @@ impl Norm {
 }
 
 impl Layer {
-    fn apply(&self, x: &mut Vec<f32>) {
+    fn apply(&self, x: &mut [f32]) {
         let mut found = self.attention(x);
         bias(&mut found, &self.output.bias);
         add(x, &found);
@@ -281,11 +285,21 @@ mod tests {
     fn a_paraphrase_is_nearer_than_another_subject() {
         let Some((encoder, _)) = encoder() else { return };
         let trios = [
-            ("How do I bake bread at home?", "What is a recipe for home-made bread?", "Why do stars twinkle?"),
-            ("Explain how vaccines work.", "How does a vaccine protect the body?", "Describe the history of Lisbon."),
+            (
+                "How do I bake bread at home?",
+                "What is a recipe for home-made bread?",
+                "Why do stars twinkle?",
+            ),
+            (
+                "Explain how vaccines work.",
+                "How does a vaccine protect the body?",
+                "Describe the history of Lisbon.",
+            ),
             ("What causes tides?", "Why does the sea rise and fall twice a day?", "How is cheese made?"),
         ];
-        for (text, near, far) in trios.map(|(a, b, c)| (vector(&encoder, a), vector(&encoder, b), vector(&encoder, c))) {
+        for (text, near, far) in
+            trios.map(|(a, b, c)| (vector(&encoder, a), vector(&encoder, b), vector(&encoder, c)))
+        {
             assert_eq!(text.len(), WIDTH);
             let length = f64::from(dot(&text, &text)).sqrt();
             assert!((length - 127.0).abs() < 1.5, "{length}");

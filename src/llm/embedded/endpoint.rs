@@ -40,10 +40,16 @@ impl Embedded {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the remedy if a file is missing or broken;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a folder holds no model.
-    pub fn open(cache: &Cache, roles: &[Role], folders: &[PathBuf], threads: usize) -> Result<Arc<dyn Endpoint>> {
+    pub fn open(
+        cache: &Cache,
+        roles: &[Role],
+        folders: &[PathBuf],
+        threads: usize,
+    ) -> Result<Arc<dyn Endpoint>> {
         let needs = |some: &[Role]| some.iter().any(|role| roles.contains(role));
-        let translator =
-            needs(&[Role::Translate, Role::Localize]).then(|| Translator::open(cache, roles, folders)).transpose()?;
+        let translator = needs(&[Role::Translate, Role::Localize])
+            .then(|| Translator::open(cache, roles, folders))
+            .transpose()?;
         let lm = needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose()?;
         let embedder = needs(MINILM.roles)
             .then(|| Embedder::open(&cache.path_of(&MINILM)?, &cache.path_of(&MINILM_TOKENIZER)?))
@@ -80,7 +86,12 @@ impl Endpoint for Embedded {
 
     fn offers(&self) -> Offers {
         let Models { translator, lm, embedder } = &*self.models;
-        Offers { translate: translator.is_some(), chat: false, complete: lm.is_some(), embed: embedder.is_some() }
+        Offers {
+            translate: translator.is_some(),
+            chat: false,
+            complete: lm.is_some(),
+            embed: embedder.is_some(),
+        }
     }
 
     fn translates(&self, from: Lang, to: Lang) -> bool {
@@ -95,7 +106,8 @@ impl Endpoint for Embedded {
 
 impl Models {
     fn answer(&self, ask: &Ask) -> Result<Reply, Refusal> {
-        let none = || Refusal::Fatal(Error::bug("the embedded endpoint was asked for what it does not offer"));
+        let none =
+            || Refusal::Fatal(Error::bug("the embedded endpoint was asked for what it does not offer"));
         match ask {
             Ask::Translate { from, to, text } => {
                 self.translator.as_ref().ok_or_else(none)?.translate(*from, *to, text)
@@ -163,7 +175,11 @@ mod tests {
         together.sort_by_key(|(i, _)| *i);
         assert_eq!(together.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>(), alone);
         let identities: Vec<&str> = asks.iter().take(4).map(|ask| endpoint.identity_of(ask)).collect();
-        assert!(identities[0] != identities[1] && identities[1] == identities[2] && identities[2] != identities[3]);
+        assert!(
+            identities[0] != identities[1]
+                && identities[1] == identities[2]
+                && identities[2] != identities[3]
+        );
         assert!(identities.iter().all(|identity| identity.starts_with("embedded:")), "{identities:?}");
     }
 

@@ -3,7 +3,7 @@
 //! **Why**: an element of a product is one sum in one order, whatever else is in the batch. So a row's result
 //! depends neither on its neighbours, nor on how a prompt was cut, cached or shared, nor on threads (there
 //! are none in here: asks run beside each other). Weights stay in eight bits with a scale and a shift per block,
-//! which holds the Q4_1 and Q8_0 of the files exactly, and are widened in small panels that stay in cache.
+//! which holds the `Q4_1` and `Q8_0` of the files exactly, and are widened in small panels that stay in cache.
 #![expect(clippy::inline_always, reason = "a loop that is not inlined loses its CPU features")]
 
 use super::lanes::{Lanes, by_cpu};
@@ -40,7 +40,7 @@ impl Weights {
         for (i, (codes, into)) in codes.chunks_exact(BLOCK).zip(into.chunks_exact_mut(BLOCK)).enumerate() {
             let (scale, shift) = (L::splat(scales[i]), L::splat(shifts[i]));
             for (codes, into) in codes.as_chunks::<8>().0.iter().zip(into.as_chunks_mut::<8>().0) {
-                L::widen(codes).fma(scale, shift).store(into);
+                L::widen(*codes).fma(scale, shift).store(into);
             }
         }
     }
@@ -174,7 +174,6 @@ fn product_in<L: Lanes>(x: &[f32], w: &Weights, out: &mut [f32]) {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -59,7 +59,9 @@ impl Lm {
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, Refusal> {
         let encoding = self.tokenizer.encode_fast(text, false);
-        encoding.map(|encoding| encoding.get_ids().to_vec()).map_err(|cause| Refusal::Rejected(cause.to_string()))
+        encoding
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|cause| Refusal::Rejected(cause.to_string()))
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), Refusal> {
@@ -114,8 +116,12 @@ impl Lm {
         let tails = openers.iter().map(|opener| self.encode(&format!("{gap}{opener}")));
         let mut tails = tails.collect::<Result<Vec<_>, _>>()?;
         if tails.iter().any(Vec::is_empty) {
-            let Some(last) = prompt.pop() else { return Err(Refusal::Rejected("nothing to complete".into())) };
-            tails.iter_mut().for_each(|tail| tail.insert(0, last));
+            let Some(last) = prompt.pop() else {
+                return Err(Refusal::Rejected("nothing to complete".into()));
+            };
+            for tail in &mut tails {
+                tail.insert(0, last);
+            }
         }
         let slot = self.prefix(prefix)?;
         let Some((before, prefix)) = slot.get() else { return Err(Refusal::Transient("prefix lost".into())) };
@@ -128,7 +134,8 @@ impl Lm {
         let written: usize = lines.iter().map(|line| line.tokens.len()).sum();
         let texts = lines.into_iter().map(|line| {
             let text = self.tokenizer.decode(&line.tokens, true);
-            text.map(|text| Completion { text, ended: line.ended }).map_err(|cause| Refusal::Rejected(cause.to_string()))
+            text.map(|text| Completion { text, ended: line.ended })
+                .map_err(|cause| Refusal::Rejected(cause.to_string()))
         });
         let answer = Answer::Completions(texts.collect::<Result<_, _>>()?);
         Ok(Reply { answer, usage: usage(usage_in, written) })
@@ -172,7 +179,12 @@ impl Lm {
     }
 
     /// Answers [`Ask::LogProb`](crate::llm::Ask::LogProb).
-    pub(super) fn log_prob(&self, contexts: &[String], text: &str, most_tokens: u32) -> Result<Reply, Refusal> {
+    pub(super) fn log_prob(
+        &self,
+        contexts: &[String],
+        text: &str,
+        most_tokens: u32,
+    ) -> Result<Reply, Refusal> {
         let most = usize::try_from(most_tokens).unwrap_or(usize::MAX);
         let mut sequences = Vec::with_capacity(contexts.len());
         for context in contexts {
@@ -247,7 +259,11 @@ fn cut(text: &str) -> (&str, &str) {
 /// The likeliest token; the least of equals.
 fn best(scores: &[f32]) -> usize {
     let start = (0, f32::MIN);
-    scores.iter().enumerate().fold(start, |best, (i, score)| if *score > best.1 { (i, *score) } else { best }).0
+    scores
+        .iter()
+        .enumerate()
+        .fold(start, |best, (i, score)| if *score > best.1 { (i, *score) } else { best })
+        .0
 }
 
 /// How many tokens all contexts begin with, less one.
@@ -288,7 +304,7 @@ mod tests {
 
     fn log_prob(lm: &Lm, contexts: &[&str], text: &str) -> Vec<f64> {
         let contexts: Vec<String> = contexts.iter().map(|context| (*context).to_owned()).collect();
-        match lm.log_prob(&contexts, text, 40).expect("answers").answer {
+        match lm.log_prob(&contexts, text, 20).expect("answers").answer {
             Answer::LogProbs(means) => means,
             other => panic!("{other:?}"),
         }
@@ -301,7 +317,9 @@ mod tests {
         let mut file = std::fs::File::open(path).unwrap();
         let content = candle_core::quantized::gguf_file::Content::read(&mut file).unwrap();
         let mut oracle = ModelWeights::from_gguf(content, &mut file, &Device::Cpu).unwrap();
-        let tokens = lm.encode("The heart pumps blood through the body. Its left side sends the blood to the").unwrap();
+        let tokens = lm
+            .encode("The heart pumps blood through the body. Its left side sends the blood to the")
+            .unwrap();
         let input = Tensor::new(tokens.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let expected = oracle.forward(&input, 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let mut memory = lm.model.memory(tokens.len());
@@ -351,14 +369,35 @@ mod tests {
     fn a_text_is_likelier_after_what_it_answers() {
         let Some(lm) = LM.as_ref() else { return };
         let pairs = [
-            ("Why is the sky blue?", "The sky looks blue because air scatters the blue part of sunlight more than the red."),
-            ("How do I boil an egg?", "Put the egg in boiling water and leave it there for eight minutes, then cool it."),
-            ("What is the capital of Portugal?", "The capital of Portugal is Lisbon, a city on the river Tagus."),
-            ("How do vaccines work?", "Vaccines teach the immune system to recognise a virus before it meets the real one."),
-            ("What is photosynthesis?", "Plants use sunlight, water and carbon dioxide to make sugar and oxygen."),
+            (
+                "Why is the sky blue?",
+                "The sky looks blue because air scatters the blue part of sunlight more than the red.",
+            ),
+            (
+                "How do I boil an egg?",
+                "Put the egg in boiling water and leave it there for eight minutes, then cool it.",
+            ),
+            (
+                "What is the capital of Portugal?",
+                "The capital of Portugal is Lisbon, a city on the river Tagus.",
+            ),
+            (
+                "How do vaccines work?",
+                "Vaccines teach the immune system to recognise a virus before it meets the real one.",
+            ),
+            (
+                "What is photosynthesis?",
+                "Plants use sunlight, water and carbon dioxide to make sugar and oxygen.",
+            ),
             ("Who wrote Don Quixote?", "The novel was written by Miguel de Cervantes and published in 1605."),
-            ("How do I change a bicycle tyre?", "Take the wheel off, lever the tyre over the rim, and put in a new tube."),
-            ("What causes earthquakes?", "Plates of the crust slip against each other along faults and shake the ground."),
+            (
+                "How do I change a bicycle tyre?",
+                "Take the wheel off, lever the tyre over the rim, and put in a new tube.",
+            ),
+            (
+                "What causes earthquakes?",
+                "Plates of the crust slip against each other along faults and shake the ground.",
+            ),
             ("Why do cats purr?", "A cat purrs when it is content, and sometimes when it is ill or afraid."),
         ];
         let context = |request: &str| format!("Request: {request}\nText:");

@@ -41,12 +41,11 @@ impl<F: Fn(&str) -> usize> Sentences<F> {
         let start = start + (piece.len() - piece.trim_start().len());
         let end = start + inner.len();
         // A token has at least a byte.
-        if inner.len() > self.most && (self.count)(inner) > self.most {
-            if let Some(at) = middle(inner) {
-                self.add(text, start, start + at, spans);
-                self.add(text, start + at, end, spans);
-                return;
-            }
+        let long = inner.len() > self.most && (self.count)(inner) > self.most;
+        if let Some(at) = long.then(|| middle(inner)).flatten() {
+            self.add(text, start, start + at, spans);
+            self.add(text, start + at, end, spans);
+            return;
         }
         spans.push(Span { start, end });
     }
@@ -87,7 +86,8 @@ fn boundaries(text: &str, ends: &str) -> Vec<(usize, bool)> {
         let full = "。！？｡।॥؟۔။។።…".contains(c) || (!c.is_ascii() && ends.contains(c));
         let closes = c == '\n'
             || (full && next.is_none_or(|next| !"」』”’）)\"".contains(next)))
-            || ("」』".contains(c) && text.get(..i).is_some_and(|before| before.ends_with(['。', '！', '？'])))
+            || ("」』".contains(c)
+                && text.get(..i).is_some_and(|before| before.ends_with(['。', '！', '？'])))
             || (is_stop(c, text, word, i) && next.is_none_or(char::is_whitespace) && starts(text, end));
         if closes {
             found.push((end, true));
@@ -103,9 +103,12 @@ fn is_stop(c: char, text: &str, word: usize, at: usize) -> bool {
         '!' | '?' => true,
         '.' => {
             let letters = before.trim_start_matches(|c: char| !c.is_alphanumeric());
-            let short = letters.chars().count() <= 3 && letters.chars().next().is_some_and(char::is_uppercase);
-            let number = !letters.is_empty() && letters.chars().all(|c| c.is_ascii_digit()) && letters.len() <= 2;
-            !(short && !letters.chars().all(char::is_uppercase)) && !(short && letters.chars().count() == 1) && !number
+            let count = letters.chars().count();
+            let capital = letters.chars().next().is_some_and(char::is_uppercase);
+            // `Dr.` and `J.` are short for something, `ONU.` and `é.` are words.
+            let short = capital && (count == 1 || (count <= 3 && letters.chars().any(char::is_lowercase)));
+            let number = !letters.is_empty() && count <= 2 && letters.chars().all(|c| c.is_ascii_digit());
+            !short && !number
         }
         '"' | '”' | '’' | ')' | '»' => before.ends_with(['.', '!', '?']),
         _ => false,
@@ -140,8 +143,14 @@ mod tests {
             "Fim…",
         ];
         assert_eq!(cut(text, 99), expected);
-        assert_eq!(cut("A ONU decidiu. O FMI não. Custa 3.5 euros.", 99), ["A ONU decidiu.", "O FMI não.", "Custa 3.5 euros."]);
-        assert_eq!(cut("彼は言った。「そうだ。」夜になった！次", 99), ["彼は言った。", "「そうだ。」", "夜になった！", "次"]);
+        assert_eq!(
+            cut("A ONU decidiu. O FMI não. Custa 3.5 euros.", 99),
+            ["A ONU decidiu.", "O FMI não.", "Custa 3.5 euros."]
+        );
+        assert_eq!(
+            cut("彼は言った。「そうだ。」夜になった！次", 99),
+            ["彼は言った。", "「そうだ。」", "夜になった！", "次"]
+        );
         assert_eq!(cut("यह एक है। वह दो है।", 99), ["यह एक है।", "वह दो है।"]);
         assert!(cut(" \n\t ", 99).is_empty());
     }
@@ -150,7 +159,10 @@ mod tests {
     fn long_sentences_are_cut_at_clauses() {
         let text = "um dois três quatro; cinco seis sete oito nove, dez onze doze treze";
         assert_eq!(cut(text, 9), ["um dois três quatro;", "cinco seis sete oito nove, dez onze doze treze"]);
-        assert_eq!(cut(text, 5), ["um dois três quatro;", "cinco seis sete oito nove,", "dez onze doze treze"]);
+        assert_eq!(
+            cut(text, 5),
+            ["um dois três quatro;", "cinco seis sete oito nove,", "dez onze doze treze"]
+        );
         assert_eq!(cut("a b c d e f", 3), ["a b c", "d e f"]);
     }
 

@@ -103,7 +103,8 @@ impl Translator {
 
 impl Slot {
     fn engine(&self) -> Result<&'static Engine, String> {
-        let loaded = self.engine.get_or_init(|| load(&self.files).map(|engine| &*Box::leak(Box::new(engine))));
+        let loaded =
+            self.engine.get_or_init(|| load(&self.files).map(|engine| &*Box::leak(Box::new(engine))));
         loaded.as_ref().copied().map_err(Clone::clone)
     }
 
@@ -116,7 +117,7 @@ impl Slot {
                 hasher.update(digest.unwrap_or_default());
             }
             let digest = hasher.finalize();
-            let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            let hex = digest.iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             format!("embedded:bergamot-{VERSION}@{hex}")
         })
     }
@@ -134,13 +135,19 @@ fn runs_here() -> bool {
 
 fn load(files: &Files) -> Result<Engine, String> {
     if !runs_here() {
-        return Err("translation models need a CPU with AVX2: remedy=use an http endpoint for translate and localize".into());
+        return Err(
+            "translation models need a CPU with AVX2: remedy=use an http endpoint for translate and localize"
+                .into(),
+        );
     }
-    let odd = |path: &Path, cause: &str| format!("translation model unreadable: path={}, cause={cause}", path.display());
+    let odd = |path: &Path, cause: &str| {
+        format!("translation model unreadable: path={}, cause={cause}", path.display())
+    };
     // The reader of these files trusts them and panics where they are cut short.
     let loaded = catch_unwind(|| {
         let Files { model, source_vocabulary, target_vocabulary, shortlist } = files;
-        let engine = Engine::load(model, source_vocabulary, target_vocabulary).map_err(|cause| odd(model, &cause))?;
+        let engine =
+            Engine::load(model, source_vocabulary, target_vocabulary).map_err(|cause| odd(model, &cause))?;
         let Some(path) = shortlist else { return Ok(engine) };
         let shortlist = Shortlist::load(path).map_err(|cause| odd(path, &cause.to_string()))?;
         Ok(engine.with_shortlist(shortlist))
@@ -207,7 +214,14 @@ mod tests {
     fn odd_text_breaks_nothing() {
         let Some(translator) = TRANSLATOR.as_ref() else { return };
         assert_eq!(translate(translator, "pt", "en", ""), "");
-        for text in ["\0\u{7}\u{202e}", "😀😀😀", "a\u{301}\u{301}\u{301}", "ああああ", &"x".repeat(3000), &"?!".repeat(200)] {
+        for text in [
+            "\0\u{7}\u{202e}",
+            "😀😀😀",
+            "a\u{301}\u{301}\u{301}",
+            "ああああ",
+            &"x".repeat(3000),
+            &"?!".repeat(200),
+        ] {
             let _ = translate(translator, "pt", "en", text);
         }
         let long = "a".repeat(MOST_BYTES + 1);
@@ -229,12 +243,15 @@ mod tests {
         fs::write(place("vocab.esen.spm"), b"nor this").unwrap();
         let folders = [folder.path().to_owned()];
         let translator = Translator::open(&cache, &[Role::Localize], &folders).unwrap();
-        assert!(translator.translates(lang("gl"), lang("en")) && translator.translates(lang("en"), lang("pt")));
+        assert!(
+            translator.translates(lang("gl"), lang("en")) && translator.translates(lang("en"), lang("pt"))
+        );
         assert!(!translator.translates(lang("pt"), lang("en")));
-        assert!(translate(&translator, "gl", "en", "O sangue circula polo corpo.").contains("blood"));
+        assert!(translate(&translator, "gl", "en", "O coração bombeia sangue.").contains("blood"));
         let broken = translator.translate(lang("es"), lang("en"), "hola");
         assert!(matches!(broken, Err(Refusal::Fatal(_))));
-        let identities = [("gl", "en"), ("en", "pt")].map(|(from, to)| translator.identity(lang(from), lang(to)));
+        let identities =
+            [("gl", "en"), ("en", "pt")].map(|(from, to)| translator.identity(lang(from), lang(to)));
         assert!(identities[0].is_some() && identities[1].is_some() && identities[0] != identities[1]);
     }
 }
