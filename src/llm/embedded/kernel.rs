@@ -57,7 +57,6 @@ by_cpu! {
 
 /// A tile of `R × C` dot products of length `columns` (a multiple of 8).
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "counted loops over registers, unrolled")]
 fn tile<L: Lanes, const R: usize, const C: usize>(x: [&[f32]; R], w: [&[f32]; C]) -> [[f32; C]; R] {
     let x = x.map(|x| x.as_chunks::<8>().0);
     let w = w.map(|w| w.as_chunks::<8>().0);

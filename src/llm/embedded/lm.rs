@@ -355,7 +355,11 @@ mod tests {
         let whole = format!("{prefix}{prompt}");
         for (opener, completion) in openers.iter().zip(&together) {
             assert!(!completion.text.contains('\n'));
-            assert_eq!(complete(lm, "", &whole, &[opener], 12), [completion.clone()], "{opener}");
+            assert_eq!(
+                &complete(lm, "", &whole, &[opener], 12),
+                std::slice::from_ref(completion),
+                "{opener}"
+            );
         }
         assert!(together.iter().any(|completion| completion.ended));
         // Cut short, it has not ended, and what is there is the same.

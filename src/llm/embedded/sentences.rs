@@ -174,10 +174,10 @@ mod tests {
             let mut at = 0;
             for span in &spans {
                 prop_assert!(span.start >= at && span.end > span.start);
-                prop_assert!(text[at..span.start].trim().is_empty());
+                prop_assert!(text.get(at..span.start).unwrap().trim().is_empty());
                 at = span.end;
             }
-            prop_assert!(text[at..].trim().is_empty());
+            prop_assert!(text.get(at..).unwrap().trim().is_empty());
         }
     }
 }

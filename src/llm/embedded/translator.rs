@@ -206,7 +206,7 @@ mod tests {
         let blank = |text: &str| text.lines().map(|line| line.trim().is_empty()).collect::<Vec<_>>();
         assert_eq!(blank(&found), blank(text), "{found}");
         let clause = "o rio desce da serra e atravessa a planície";
-        let long = format!("Dizem que {}, e no fim chega ao mar.", vec![clause; 12].join(", e depois "));
+        let long = format!("Dizem que {}, e no fim chega ao mar.", [clause; 12].join(", e depois "));
         assert!(translate(translator, "pt", "en", &long).ends_with("sea."));
     }
 
