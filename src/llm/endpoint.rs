@@ -196,6 +196,7 @@ pub enum Refusal {
 }
 
 /// The kinds of ask an endpoint answers.
+#[expect(clippy::struct_excessive_bools, reason = "independent offers")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offers {
     /// [`Ask::Translate`].

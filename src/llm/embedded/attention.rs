@@ -61,9 +61,8 @@ by_cpu! {
 fn attend_in<L: Lanes>(group: &Group<'_>, queries: &[f32], out: &mut [f32], scratch: &mut Scratch) {
     let width = group.width;
     let before: usize = group.shared.iter().map(|stretch| stretch.keys.len() / width).sum();
-    let sees = |run: &Run<'_>, query: usize| {
-        run.first_sees + if group.causal { query / group.heads } else { 0 }
-    };
+    let sees =
+        |run: &Run<'_>, query: usize| run.first_sees + if group.causal { query / group.heads } else { 0 };
     scratch.seen.clear();
     for run in &group.runs {
         scratch.seen.extend((0..run.queries).map(|query| before + sees(run, query)));
@@ -180,6 +179,68 @@ fn weigh<L: Lanes, const R: usize>(scores: [&[f32]; R], values: &[f32], width: u
             let into = out[r * width + part..].as_chunks_mut::<8>().0;
             for i in 0..4 {
                 sums[r][i].store(&mut into[i]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::embedded::lanes::Plain;
+
+    const WIDTH: usize = 64;
+    const HEADS: usize = 3;
+
+    fn noise(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1000.0 - 1.0).collect()
+    }
+
+    /// One query against all positions it sees, in double precision.
+    fn exact(query: &[f32], keys: &[f32], values: &[f32], seen: usize) -> Vec<f64> {
+        let scores = keys
+            .chunks(WIDTH)
+            .take(seen)
+            .map(|key| key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum::<f64>().exp());
+        let scores: Vec<f64> = scores.collect();
+        let total: f64 = scores.iter().sum();
+        let at = |i: usize| {
+            scores.iter().enumerate().map(|(n, s)| s * f64::from(values[n * WIDTH + i])).sum::<f64>()
+        };
+        (0..WIDTH).map(|i| at(i) / total).collect()
+    }
+
+    #[test]
+    fn stretches_and_runs_change_no_bit_and_the_sum_is_right() {
+        for (before, rows) in [(0, 5), (1, 1), (100, 7), (70, 3)] {
+            let positions = before + rows;
+            let (keys, values) = (noise(positions * WIDTH, 1), noise(positions * WIDTH, 2));
+            let queries: Vec<f32> = noise(rows * HEADS * WIDTH, 3).iter().map(|x| x / 8.0).collect();
+            let whole = |from: usize, to: usize| Stretch {
+                keys: &keys[from * WIDTH..to * WIDTH],
+                values: &values[from * WIDTH..to * WIDTH],
+            };
+            let run = |shared: Vec<Stretch<'_>>, own: usize, plain: bool| {
+                let run =
+                    Run { queries: rows * HEADS, own: whole(own, positions), first_sees: before - own + 1 };
+                let group = Group { width: WIDTH, heads: HEADS, shared, runs: vec![run], causal: true };
+                let mut out = vec![f32::NAN; queries.len()];
+                let mut scratch = Scratch::default();
+                if plain {
+                    attend_in::<Plain>(&group, &queries, &mut out, &mut scratch);
+                } else {
+                    attend(&group, &queries, &mut out, &mut scratch);
+                }
+                out
+            };
+            let alone = run(Vec::new(), 0, false);
+            assert_eq!(alone, run(vec![whole(0, before)], before, false));
+            assert_eq!(alone, run(vec![whole(0, before / 3), whole(before / 3, before)], before, true));
+            for (q, (query, out)) in queries.chunks(WIDTH).zip(alone.chunks(WIDTH)).enumerate() {
+                let expected = exact(query, &keys, &values, before + q / HEADS + 1);
+                for (out, expected) in out.iter().zip(expected) {
+                    assert!((f64::from(*out) - expected).abs() < 1e-5, "query {q}");
+                }
             }
         }
     }

@@ -73,7 +73,8 @@ impl Embedder {
         let odd = |path: &Path, cause: String| {
             Error::unavailable(format!("sentence encoder unreadable: path={}", path.display())).because(cause)
         };
-        let mut pieces = Tokenizer::from_file(tokenizer).map_err(|cause| odd(tokenizer, cause.to_string()))?;
+        let mut pieces =
+            Tokenizer::from_file(tokenizer).map_err(|cause| odd(tokenizer, cause.to_string()))?;
         let most = TruncationParams { max_length: MOST_PIECES, ..TruncationParams::default() };
         pieces.with_truncation(Some(most)).map_err(|cause| odd(tokenizer, cause.to_string()))?;
         pieces.with_padding(None);
@@ -113,8 +114,11 @@ impl Embedder {
     pub(super) fn embed(&self, text: &str) -> Result<Reply, Refusal> {
         let pieces = self.tokenizer.encode_fast(text, true);
         let pieces = pieces.map_err(|cause| Refusal::Rejected(cause.to_string()))?;
-        let vector = self.vector(pieces.get_ids()).ok_or_else(|| Refusal::Rejected("no vector for this text".into()))?;
-        let usage = Usage { input_tokens: u64::try_from(pieces.get_ids().len()).unwrap_or(0), output_tokens: 0 };
+        let vector = self
+            .vector(pieces.get_ids())
+            .ok_or_else(|| Refusal::Rejected("no vector for this text".into()))?;
+        let usage =
+            Usage { input_tokens: u64::try_from(pieces.get_ids().len()).unwrap_or(0), output_tokens: 0 };
         Ok(Reply { answer: Answer::Vector(quantise(&vector)), usage })
     }
 
@@ -153,7 +157,7 @@ impl Norm {
 }
 
 impl Layer {
-    fn apply(&self, x: &mut Vec<f32>) {
+    fn apply(&self, x: &mut [f32]) {
         let mut found = self.attention(x);
         bias(&mut found, &self.output.bias);
         add(x, &found);
@@ -224,4 +228,92 @@ impl Tensors {
 #[expect(clippy::cast_possible_truncation, reason = "clamped to the range")]
 fn quantise(vector: &[f32]) -> Vec<i8> {
     vector.iter().map(|x| (x * 127.0).round().clamp(-127.0, 127.0) as i8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::models::{Cache, MINILM, MINILM_TOKENIZER};
+    use candle_nn::VarBuilder;
+    use candle_transformers::models::bert::{BertModel, Config};
+
+    fn encoder() -> Option<(Embedder, std::path::PathBuf)> {
+        let cache = Cache::at(None).ok()?;
+        let Some((weights, tokenizer)) = cache.find(&MINILM).zip(cache.find(&MINILM_TOKENIZER)) else {
+            println!("skipped: model files are not there, fetch them with `isogloss models --fetch`");
+            return None;
+        };
+        Some((Embedder::open(&weights, &tokenizer).expect("opens"), weights))
+    }
+
+    fn vector(encoder: &Embedder, text: &str) -> Vec<i8> {
+        match encoder.embed(text).expect("answers").answer {
+            Answer::Vector(vector) => vector,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn dot(a: &[i8], b: &[i8]) -> i32 {
+        a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+    }
+
+    #[test]
+    fn a_vector_is_the_one_that_candle_finds() {
+        let Some((encoder, weights)) = encoder() else { return };
+        let tensors = candle_core::safetensors::load(weights, &Device::Cpu).unwrap();
+        let vars = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let config = Config {
+            hidden_size: WIDTH,
+            num_hidden_layers: LAYERS,
+            num_attention_heads: HEADS,
+            intermediate_size: INNER,
+            ..Config::default()
+        };
+        let oracle = BertModel::load(vars, &config).unwrap();
+        let pieces = encoder.tokenizer.encode("The tide rises twice a day on most coasts.", true).unwrap();
+        let input = Tensor::new(pieces.get_ids(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let rows = oracle.forward(&input, &input.zeros_like().unwrap(), None).unwrap();
+        let mean = rows.mean(1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let found = encoder.vector(pieces.get_ids()).unwrap();
+        for (found, expected) in found.iter().zip(&mean) {
+            assert!((found - expected / length).abs() < 1e-5, "{found} {}", expected / length);
+        }
+    }
+
+    #[test]
+    fn a_paraphrase_is_nearer_than_another_subject() {
+        let Some((encoder, _)) = encoder() else { return };
+        let trios = [
+            (
+                "How do I bake bread at home?",
+                "What is a recipe for home-made bread?",
+                "Why do stars twinkle?",
+            ),
+            (
+                "Explain how vaccines work.",
+                "How does a vaccine protect the body?",
+                "Describe the history of Lisbon.",
+            ),
+            ("What causes tides?", "Why does the sea rise and fall twice a day?", "How is cheese made?"),
+        ];
+        for (text, near, far) in
+            trios.map(|(a, b, c)| (vector(&encoder, a), vector(&encoder, b), vector(&encoder, c)))
+        {
+            assert_eq!(text.len(), WIDTH);
+            let length = f64::from(dot(&text, &text)).sqrt();
+            assert!((length - 127.0).abs() < 1.5, "{length}");
+            assert!(dot(&text, &near) > dot(&text, &far) + 2000);
+        }
+    }
+
+    #[test]
+    fn only_the_first_pieces_count_and_nothing_breaks() {
+        let Some((encoder, _)) = encoder() else { return };
+        let long = "tide ".repeat(400);
+        assert_eq!(vector(&encoder, &long), vector(&encoder, &format!("{long} and much more of it")));
+        for text in ["", " ", "\0", "😀", "ção"] {
+            assert_eq!(vector(&encoder, text).len(), WIDTH);
+        }
+    }
 }

@@ -40,10 +40,16 @@ impl Embedded {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the remedy if a file is missing or broken;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a folder holds no model.
-    pub fn open(cache: &Cache, roles: &[Role], folders: &[PathBuf], threads: usize) -> Result<Arc<dyn Endpoint>> {
+    pub fn open(
+        cache: &Cache,
+        roles: &[Role],
+        folders: &[PathBuf],
+        threads: usize,
+    ) -> Result<Arc<dyn Endpoint>> {
         let needs = |some: &[Role]| some.iter().any(|role| roles.contains(role));
-        let translator =
-            needs(&[Role::Translate, Role::Localize]).then(|| Translator::open(cache, roles, folders)).transpose()?;
+        let translator = needs(&[Role::Translate, Role::Localize])
+            .then(|| Translator::open(cache, roles, folders))
+            .transpose()?;
         let lm = needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose()?;
         let embedder = needs(MINILM.roles)
             .then(|| Embedder::open(&cache.path_of(&MINILM)?, &cache.path_of(&MINILM_TOKENIZER)?))
@@ -80,7 +86,12 @@ impl Endpoint for Embedded {
 
     fn offers(&self) -> Offers {
         let Models { translator, lm, embedder } = &*self.models;
-        Offers { translate: translator.is_some(), chat: false, complete: lm.is_some(), embed: embedder.is_some() }
+        Offers {
+            translate: translator.is_some(),
+            chat: false,
+            complete: lm.is_some(),
+            embed: embedder.is_some(),
+        }
     }
 
     fn translates(&self, from: Lang, to: Lang) -> bool {
@@ -95,7 +106,8 @@ impl Endpoint for Embedded {
 
 impl Models {
     fn answer(&self, ask: &Ask) -> Result<Reply, Refusal> {
-        let none = || Refusal::Fatal(Error::bug("the embedded endpoint was asked for what it does not offer"));
+        let none =
+            || Refusal::Fatal(Error::bug("the embedded endpoint was asked for what it does not offer"));
         match ask {
             Ask::Translate { from, to, text } => {
                 self.translator.as_ref().ok_or_else(none)?.translate(*from, *to, text)
@@ -109,5 +121,78 @@ impl Models {
             Ask::Embed { text } => self.embedder.as_ref().ok_or_else(none)?.embed(text),
             Ask::Chat { .. } => Err(none()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn asks() -> Vec<Ask> {
+        let lang = |code| Lang::from_lid(code).unwrap();
+        let translate = |text: &str| Ask::Translate { from: lang("pt"), to: lang("en"), text: text.into() };
+        let complete = |prompt: &str| Ask::Complete {
+            prefix: "Text: Salt melts ice.\nRequest: Why is salt put on roads?\n\n".into(),
+            prompt: format!("Text: {prompt}\nRequest:"),
+            openers: vec![" What".into(), " How do".into()],
+            max_tokens: 4,
+        };
+        let contexts = vec!["Request: Why?\nText:".into(), "Text:".into()];
+        vec![
+            translate("O mar é azul. As ondas são altas."),
+            complete("Bees make honey."),
+            Ask::LogProb { contexts, text: "Because it is so.".into(), most_tokens: 9 },
+            Ask::Embed { text: "A red boat on the sea.".into() },
+            translate("O pão leva farinha, água e sal."),
+            complete("Wind turns the mill."),
+            Ask::Embed { text: "How is bread made?".into() },
+            translate("Hoje não chove."),
+        ]
+    }
+
+    #[tokio::test]
+    async fn asks_beside_each_other_are_answered_as_alone() {
+        let cache = Cache::at(None).expect("home");
+        if crate::llm::models::ALL.iter().any(|model| cache.find(model).is_none()) {
+            println!("skipped: model files are not there, fetch them with `isogloss models --fetch`");
+            return;
+        }
+        let endpoint = Embedded::open(&cache, &Role::ALL, &[], 3).expect("opens");
+        let offers = Offers { translate: true, chat: false, complete: true, embed: true };
+        assert_eq!(endpoint.offers(), offers);
+        let asks = asks();
+        let mut alone = Vec::new();
+        for ask in &asks {
+            alone.push(endpoint.ask(ask).await.expect("answers"));
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for (i, ask) in asks.iter().cloned().enumerate().rev() {
+            let endpoint = Arc::clone(&endpoint);
+            tasks.spawn(async move { (i, endpoint.ask(&ask).await.expect("answers")) });
+        }
+        let mut together = tasks.join_all().await;
+        together.sort_by_key(|(i, _)| *i);
+        assert_eq!(together.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>(), alone);
+        let identities: Vec<&str> = asks.iter().take(4).map(|ask| endpoint.identity_of(ask)).collect();
+        assert!(
+            identities[0] != identities[1]
+                && identities[1] == identities[2]
+                && identities[2] != identities[3]
+        );
+        assert!(identities.iter().all(|identity| identity.starts_with("embedded:")), "{identities:?}");
+    }
+
+    #[test]
+    fn only_what_the_roles_need_must_be_there() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cache = Cache::at(Some(folder.path().to_owned())).expect("cache");
+        for role in Role::ALL {
+            let error = Embedded::open(&cache, &[role], &[], 1).err().expect("nothing is there");
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains("models --fetch"), "{error}");
+        }
+        let endpoint = Embedded::open(&cache, &[], &[], 1).expect("needs nothing");
+        assert_eq!(endpoint.offers(), Offers::default());
     }
 }

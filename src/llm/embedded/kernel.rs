@@ -3,7 +3,7 @@
 //! **Why**: an element of a product is one sum in one order, whatever else is in the batch. So a row's result
 //! depends neither on its neighbours, nor on how a prompt was cut, cached or shared, nor on threads (there
 //! are none in here: asks run beside each other). Weights stay in eight bits with a scale and a shift per block,
-//! which holds the Q4_1 and Q8_0 of the files exactly, and are widened in small panels that stay in cache.
+//! which holds the `Q4_1` and `Q8_0` of the files exactly, and are widened in small panels that stay in cache.
 #![expect(clippy::inline_always, reason = "a loop that is not inlined loses its CPU features")]
 
 use super::lanes::{Lanes, by_cpu};
@@ -40,7 +40,7 @@ impl Weights {
         for (i, (codes, into)) in codes.chunks_exact(BLOCK).zip(into.chunks_exact_mut(BLOCK)).enumerate() {
             let (scale, shift) = (L::splat(scales[i]), L::splat(shifts[i]));
             for (codes, into) in codes.as_chunks::<8>().0.iter().zip(into.as_chunks_mut::<8>().0) {
-                L::widen(codes).fma(scale, shift).store(into);
+                L::widen(*codes).fma(scale, shift).store(into);
             }
         }
     }
@@ -57,7 +57,6 @@ by_cpu! {
 
 /// A tile of `R × C` dot products of length `columns` (a multiple of 8).
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "counted loops over registers, unrolled")]
 fn tile<L: Lanes, const R: usize, const C: usize>(x: [&[f32]; R], w: [&[f32]; C]) -> [[f32; C]; R] {
     let x = x.map(|x| x.as_chunks::<8>().0);
     let w = w.map(|w| w.as_chunks::<8>().0);
@@ -175,3 +174,68 @@ fn product_in<L: Lanes>(x: &[f32], w: &Weights, out: &mut [f32]) {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::embedded::lanes::Plain;
+    use proptest::prelude::*;
+
+    /// Numbers from −1 to 1 that look random.
+    fn noise(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
+
+    fn weights(rows: usize, columns: usize, seed: u64) -> Weights {
+        let blocks = rows * columns / BLOCK;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a test's codes")]
+        let codes = noise(rows * columns, seed).iter().map(|x| ((x + 1.0) * 120.0) as u8).collect();
+        Weights { rows, columns, codes, scales: noise(blocks, seed + 1), shifts: noise(blocks, seed + 2) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn a_product_is_the_plain_sum(rows in 1..8usize, outputs in 1..11usize, blocks in 1..4usize, seed: u64) {
+            let columns = blocks * BLOCK;
+            let (x, w) = (noise(rows * columns, seed), weights(outputs, columns, seed >> 1));
+            let mut out = vec![f32::NAN; rows * outputs];
+            product(&x, &w, &mut out);
+            for r in 0..rows {
+                for o in 0..outputs {
+                    let terms = (0..columns).map(|c| {
+                        let at = o * columns + c;
+                        let (scale, shift) = (f64::from(w.scales[at / BLOCK]), f64::from(w.shifts[at / BLOCK]));
+                        f64::from(x[r * columns + c]) * (f64::from(w.codes[at]) * scale + shift)
+                    });
+                    let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+                    let off = (f64::from(out[r * outputs + o]) - sum).abs();
+                    prop_assert!(off <= size * 1e-5, "row {r} output {o}: off by {off}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_row_has_the_same_bits_alone_and_without_special_instructions(rows in 1..120usize, seed: u64) {
+            let (columns, outputs) = (96, 9);
+            let (x, w) = (noise(rows * columns, seed), weights(outputs, columns, seed >> 1));
+            let mut all = vec![0.0; rows * outputs];
+            product(&x, &w, &mut all);
+            let mut plain = vec![0.0; rows * outputs];
+            product_in::<Plain>(&x, &w, &mut plain);
+            prop_assert_eq!(&all, &plain);
+            for (x, out) in x.chunks(columns).zip(all.chunks(outputs)) {
+                let mut alone = vec![0.0; outputs];
+                product(x, &w, &mut alone);
+                prop_assert_eq!(&alone, out);
+            }
+        }
+    }
+}

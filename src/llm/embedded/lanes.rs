@@ -39,7 +39,7 @@ pub(super) trait Lanes: Copy {
     /// Eight values.
     fn load(from: &[f32; 8]) -> Self;
     /// Eight codes, as numbers.
-    fn widen(from: &[u8; 8]) -> Self;
+    fn widen(from: [u8; 8]) -> Self;
     /// Over eight values.
     fn store(self, into: &mut [f32; 8]);
     /// `self × by + plus`, rounded once.
@@ -103,7 +103,7 @@ impl Lanes for Plain {
         Self(*from)
     }
     #[inline(always)]
-    fn widen(from: &[u8; 8]) -> Self {
+    fn widen(from: [u8; 8]) -> Self {
         Self(from.map(f32::from))
     }
     #[inline(always)]
@@ -144,8 +144,9 @@ impl Lanes for Plain {
     }
     #[inline(always)]
     fn sum(self) -> f32 {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        ((a + e) + (b + f)) + ((c + g) + (d + h))
+        let [lower, upper] = [0, 4].map(|i| [self.0[i], self.0[i + 1], self.0[i + 2], self.0[i + 3]]);
+        let [a, b, c, d]: [f32; 4] = std::array::from_fn(|i| lower[i] + upper[i]);
+        (a + b) + (c + d)
     }
 }
 
@@ -153,10 +154,19 @@ impl Lanes for Plain {
 pub(super) use wide::Wide;
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "CPU feature dispatch: only entry points that found AVX2 and FMA use this type")]
+#[expect(
+    unsafe_code,
+    reason = "CPU feature dispatch: only entry points that found AVX2 and FMA use this type"
+)]
 mod wide {
     use super::Lanes;
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        __m256, _mm_add_ps, _mm_cvtss_f32, _mm_hadd_ps, _mm_loadl_epi64, _mm256_add_epi32, _mm256_add_ps,
+        _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cvtepi32_ps,
+        _mm256_cvtepu8_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+        _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32,
+        _mm256_storeu_ps, _mm256_sub_ps,
+    };
 
     /// The form with AVX2 and FMA.
     #[derive(Clone, Copy)]
@@ -172,7 +182,7 @@ mod wide {
             unsafe { Self(_mm256_loadu_ps(from.as_ptr())) }
         }
         #[inline(always)]
-        fn widen(from: &[u8; 8]) -> Self {
+        fn widen(from: [u8; 8]) -> Self {
             unsafe { Self(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.as_ptr().cast())))) }
         }
         #[inline(always)]

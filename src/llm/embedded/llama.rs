@@ -89,7 +89,7 @@ impl Llama {
             window: file.number("llama.context_length")?,
             epsilon: file.fraction("llama.attention.layer_norm_rms_epsilon")?,
         };
-        if shape.head % 32 != 0 || shape.groups == 0 || heads % shape.groups != 0 {
+        if !shape.head.is_multiple_of(32) || shape.groups == 0 || !heads.is_multiple_of(shape.groups) {
             return Err(Error::unavailable("model file is not of the kind we run: sizes of its heads"));
         }
         let base = f64::from(file.fraction("llama.rope.freq_base")?);

@@ -59,7 +59,9 @@ impl Lm {
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, Refusal> {
         let encoding = self.tokenizer.encode_fast(text, false);
-        encoding.map(|encoding| encoding.get_ids().to_vec()).map_err(|cause| Refusal::Rejected(cause.to_string()))
+        encoding
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|cause| Refusal::Rejected(cause.to_string()))
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), Refusal> {
@@ -114,8 +116,12 @@ impl Lm {
         let tails = openers.iter().map(|opener| self.encode(&format!("{gap}{opener}")));
         let mut tails = tails.collect::<Result<Vec<_>, _>>()?;
         if tails.iter().any(Vec::is_empty) {
-            let Some(last) = prompt.pop() else { return Err(Refusal::Rejected("nothing to complete".into())) };
-            tails.iter_mut().for_each(|tail| tail.insert(0, last));
+            let Some(last) = prompt.pop() else {
+                return Err(Refusal::Rejected("nothing to complete".into()));
+            };
+            for tail in &mut tails {
+                tail.insert(0, last);
+            }
         }
         let slot = self.prefix(prefix)?;
         let Some((before, prefix)) = slot.get() else { return Err(Refusal::Transient("prefix lost".into())) };
@@ -128,7 +134,8 @@ impl Lm {
         let written: usize = lines.iter().map(|line| line.tokens.len()).sum();
         let texts = lines.into_iter().map(|line| {
             let text = self.tokenizer.decode(&line.tokens, true);
-            text.map(|text| Completion { text, ended: line.ended }).map_err(|cause| Refusal::Rejected(cause.to_string()))
+            text.map(|text| Completion { text, ended: line.ended })
+                .map_err(|cause| Refusal::Rejected(cause.to_string()))
         });
         let answer = Answer::Completions(texts.collect::<Result<_, _>>()?);
         Ok(Reply { answer, usage: usage(usage_in, written) })
@@ -172,7 +179,12 @@ impl Lm {
     }
 
     /// Answers [`Ask::LogProb`](crate::llm::Ask::LogProb).
-    pub(super) fn log_prob(&self, contexts: &[String], text: &str, most_tokens: u32) -> Result<Reply, Refusal> {
+    pub(super) fn log_prob(
+        &self,
+        contexts: &[String],
+        text: &str,
+        most_tokens: u32,
+    ) -> Result<Reply, Refusal> {
         let most = usize::try_from(most_tokens).unwrap_or(usize::MAX);
         let mut sequences = Vec::with_capacity(contexts.len());
         for context in contexts {
@@ -247,7 +259,11 @@ fn cut(text: &str) -> (&str, &str) {
 /// The likeliest token; the least of equals.
 fn best(scores: &[f32]) -> usize {
     let start = (0, f32::MIN);
-    scores.iter().enumerate().fold(start, |best, (i, score)| if *score > best.1 { (i, *score) } else { best }).0
+    scores
+        .iter()
+        .enumerate()
+        .fold(start, |best, (i, score)| if *score > best.1 { (i, *score) } else { best })
+        .0
 }
 
 /// How many tokens all contexts begin with, less one.
@@ -266,23 +282,159 @@ fn usage(read: usize, written: usize) -> Usage {
 mod tests {
     use super::*;
     use crate::llm::models::{Cache, SMOLLM2};
+    use candle_core::{Device, Tensor};
+    use candle_transformers::models::quantized_llama::ModelWeights;
+    use std::sync::LazyLock;
 
-    fn model() -> Option<Lm> {
+    static LM: LazyLock<Option<Lm>> = LazyLock::new(|| {
         let path = Cache::at(None).ok()?.find(&SMOLLM2);
         if path.is_none() {
             println!("skipped: the model file is not there, fetch it with `isogloss models --fetch`");
         }
         Some(Lm::open(&path?).expect("opens"))
+    });
+
+    fn complete(lm: &Lm, prefix: &str, prompt: &str, openers: &[&str], most: u32) -> Vec<Completion> {
+        let openers: Vec<String> = openers.iter().map(|opener| (*opener).to_owned()).collect();
+        match lm.complete(prefix, prompt, &openers, most).expect("answers").answer {
+            Answer::Completions(completions) => completions,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn log_prob(lm: &Lm, contexts: &[&str], text: &str) -> Vec<f64> {
+        let contexts: Vec<String> = contexts.iter().map(|context| (*context).to_owned()).collect();
+        match lm.log_prob(&contexts, text, 20).expect("answers").answer {
+            Answer::LogProbs(means) => means,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
-    fn speaks() {
-        let Some(lm) = model() else { return };
-        let t = std::time::Instant::now();
-        let openers = ["What is".to_owned(), "How".to_owned(), "The capital of France is".to_owned(), "Water is made of".to_owned()];
-        println!("{:?}", lm.complete("", "Here is a sentence.\n", &openers, 20));
-        println!("{:?}", t.elapsed());
-        println!("{:?}", lm.log_prob(&["The capital of France is".to_owned(), "My favourite colour is".into()], " Paris", 100));
-        println!("{:?} {:?}", lm.encode("Hello 1234 the capital of France is\n\nNext: it's"), lm.tokenizer.encode_fast("Hello 1234 it's\n\nNext", false).unwrap().get_tokens());
+    fn the_next_token_is_the_one_that_candle_finds() {
+        let Some(lm) = LM.as_ref() else { return };
+        let path = Cache::at(None).unwrap().find(&SMOLLM2).unwrap();
+        let mut file = std::fs::File::open(path).unwrap();
+        let content = candle_core::quantized::gguf_file::Content::read(&mut file).unwrap();
+        let mut oracle = ModelWeights::from_gguf(content, &mut file, &Device::Cpu).unwrap();
+        let tokens = lm
+            .encode("The heart pumps blood through the body. Its left side sends the blood to the")
+            .unwrap();
+        let input = Tensor::new(tokens.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let expected = oracle.forward(&input, 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let mut memory = lm.model.memory(tokens.len());
+        let rows = lm.model.evaluate(&[], &mut [Stream { tokens: &tokens, wanted: 1, memory: &mut memory }]);
+        let found = lm.model.scores(&rows);
+        assert_eq!(best(&found), best(&expected));
+        // The oracle rounds activations to eight bits, so it is near, not equal.
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let cosine = dot(&found, &expected) / (dot(&found, &found) * dot(&expected, &expected)).sqrt();
+        assert!(cosine > 0.998, "{cosine}");
+    }
+
+    #[test]
+    fn tokens_are_those_of_the_model() {
+        let Some(lm) = LM.as_ref() else { return };
+        // Digits stand alone, a word carries the space before it, special tokens in a text are text.
+        assert_eq!(lm.encode(" 1234").unwrap().len(), 5);
+        assert_eq!(lm.encode("The capital of France is").unwrap(), [504, 3575, 282, 4649, 314]);
+        assert!(lm.encode("<|im_end|>").unwrap().len() > 1);
+        let whole = lm.encode("Text: One.\n\nText: it's two.\nRequest: What is").unwrap();
+        let parts = ["Text: One.", "\n\nText: it's two.\nRequest:", " What is"];
+        assert_eq!(whole, parts.map(|part| lm.encode(part).unwrap()).concat());
+    }
+
+    #[test]
+    fn a_completion_is_the_same_alone_in_a_batch_and_from_a_kept_prefix() {
+        let Some(lm) = LM.as_ref() else { return };
+        let prefix = "Text: Bees make honey from nectar.\nRequest: How do bees make honey?\n\n";
+        let prompt = "Text: Salt melts ice on roads in winter.\nRequest:";
+        let openers = [" What is", " How", " Write a short text about"];
+        let together = complete(lm, prefix, prompt, &openers, 12);
+        assert_eq!(together, complete(lm, prefix, prompt, &openers, 12));
+        let whole = format!("{prefix}{prompt}");
+        for (opener, completion) in openers.iter().zip(&together) {
+            assert!(!completion.text.contains('\n'));
+            assert_eq!(
+                &complete(lm, "", &whole, &[opener], 12),
+                std::slice::from_ref(completion),
+                "{opener}"
+            );
+        }
+        assert!(together.iter().any(|completion| completion.ended));
+        // Cut short, it has not ended, and what is there is the same.
+        let short = complete(lm, prefix, prompt, &openers, 2);
+        for (short, long) in short.iter().zip(&together) {
+            assert!(long.text.starts_with(&short.text), "{short:?} {long:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_likelier_after_what_it_answers() {
+        let Some(lm) = LM.as_ref() else { return };
+        let pairs = [
+            (
+                "Why is the sky blue?",
+                "The sky looks blue because air scatters the blue part of sunlight more than the red.",
+            ),
+            (
+                "How do I boil an egg?",
+                "Put the egg in boiling water and leave it there for eight minutes, then cool it.",
+            ),
+            (
+                "What is the capital of Portugal?",
+                "The capital of Portugal is Lisbon, a city on the river Tagus.",
+            ),
+            (
+                "How do vaccines work?",
+                "Vaccines teach the immune system to recognise a virus before it meets the real one.",
+            ),
+            (
+                "What is photosynthesis?",
+                "Plants use sunlight, water and carbon dioxide to make sugar and oxygen.",
+            ),
+            ("Who wrote Don Quixote?", "The novel was written by Miguel de Cervantes and published in 1605."),
+            (
+                "How do I change a bicycle tyre?",
+                "Take the wheel off, lever the tyre over the rim, and put in a new tube.",
+            ),
+            (
+                "What causes earthquakes?",
+                "Plates of the crust slip against each other along faults and shake the ground.",
+            ),
+            ("Why do cats purr?", "A cat purrs when it is content, and sometimes when it is ill or afraid."),
+        ];
+        let context = |request: &str| format!("Request: {request}\nText:");
+        for (i, (request, text)) in pairs.iter().enumerate() {
+            let (other, _) = pairs[(i + 4) % pairs.len()];
+            let means = log_prob(lm, &[&context(request), &context(other), "Text:"], &format!(" {text}"));
+            assert!(means[0] > means[1] && means[0] > means[2], "{request}: {means:?}");
+        }
+    }
+
+    #[test]
+    fn a_likelihood_is_the_same_alone_and_beside_others() {
+        let Some(lm) = LM.as_ref() else { return };
+        let contexts = ["Request: Why is it dark?\nText:", "Request: Why do we sleep?\nText:", ""];
+        let together = log_prob(lm, &contexts, "We sleep to rest.");
+        for (context, mean) in contexts.iter().zip(&together) {
+            assert_eq!(log_prob(lm, &[context], "We sleep to rest."), [*mean]);
+        }
+        assert!(together.iter().all(|mean| (-20.0..0.0).contains(mean)), "{together:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused() {
+        let Some(lm) = LM.as_ref() else { return };
+        let long = "word ".repeat(9000);
+        let one = ["x".to_owned()];
+        assert!(matches!(lm.complete("", &long, &one, 5), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.complete(&long, "", &one, 5), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.complete("", "a", &one, u32::MAX), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.complete("", "", &[String::new()], 5), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.log_prob(&one, "", 5), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.log_prob(&[long], "x", 5), Err(Refusal::Rejected(_))));
+        assert_eq!(complete(lm, "", "Once upon a", &[""], 1).len(), 1);
+        assert!(complete(lm, "", "Once", &[], 1).is_empty());
     }
 }

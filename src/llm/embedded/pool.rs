@@ -64,6 +64,7 @@ mod tests {
     use super::*;
     use crate::llm::{Answer, Usage};
 
+    #[expect(clippy::unnecessary_wraps, reason = "what an ask comes back with")]
     fn reply(text: &str) -> Outcome {
         Ok(Reply { answer: Answer::Text(text.into()), usage: Usage::default() })
     }

@@ -142,3 +142,77 @@ fn exponentials_in<L: Lanes>(x: &mut [f32], most: &mut f32, total: &mut f32) {
     }
     *total = sum.add(L::load(&powers)).sum();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::embedded::lanes::Plain;
+
+    fn line(from: f32, to: f32, count: usize) -> Vec<f32> {
+        (0..count).map(|i| from + (to - from) * i as f32 / count as f32).collect()
+    }
+
+    #[test]
+    fn exponentials_are_right_and_alike_in_every_form() {
+        for count in [1, 7, 8, 9, 1003] {
+            let x = line(-60.0, 4.0, count);
+            let (mut found, mut most, mut total) = (x.clone(), 0.0, 0.0);
+            exponentials(&mut found, &mut most, &mut total);
+            let greatest = x.iter().copied().fold(f32::MIN, f32::max);
+            assert_eq!(most.to_bits(), greatest.to_bits());
+            let mut sum = 0.0;
+            for (found, x) in found.iter().zip(&x) {
+                let exact = f64::from(x - greatest).exp();
+                sum += exact;
+                assert!((f64::from(*found) - exact).abs() <= exact * 4e-7, "e^{}: {found}", x - greatest);
+            }
+            assert!((f64::from(total) - sum).abs() <= sum * 1e-5);
+            let (mut plain, mut plain_most, mut plain_total) = (x, 0.0, 0.0);
+            exponentials_in::<Plain>(&mut plain, &mut plain_most, &mut plain_total);
+            assert_eq!((plain, plain_total.to_bits()), (found, total.to_bits()));
+        }
+    }
+
+    #[test]
+    fn gates_and_units_follow_their_formulas() {
+        let x = line(-9.0, 9.0, 512);
+        let mut gated = x.clone();
+        gate(&mut gated, &vec![2.0; 512]);
+        let mut units = x.clone();
+        bias_gelu(&mut units, &vec![0.5; 512]);
+        for ((gated, unit), x) in gated.iter().zip(&units).zip(&x) {
+            let x = f64::from(*x);
+            assert!((f64::from(*gated) - 2.0 * x / (1.0 + (-x).exp())).abs() < 1e-5, "gate of {x}");
+            let x = x + 0.5;
+            // Φ by Simpson's rule, as an oracle.
+            let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            let step = x / 2000.0;
+            let area: f64 = (0..2000)
+                .map(|i| f64::from(i) * step)
+                .map(|t| (density(t) + 4.0 * density(t + step / 2.0) + density(t + step)) * step / 6.0)
+                .sum();
+            assert!((f64::from(*unit) - x * (0.5 + area)).abs() < 3e-6, "unit of {x}: {unit}");
+        }
+    }
+
+    #[test]
+    fn norms_follow_their_formulas() {
+        let (x, weight) = (line(-3.0, 5.0, 64), line(0.5, 1.5, 32));
+        let mut out = vec![0.0; 64];
+        rms_norm(&x, &weight, 1e-5, &mut out);
+        let mut layered = x.clone();
+        layer_norm(&mut layered, &weight, &weight, 1e-12);
+        for row in 0..2 {
+            let x: Vec<f64> = x[row * 32..(row + 1) * 32].iter().map(|x| f64::from(*x)).collect();
+            let size = (x.iter().map(|x| x * x).sum::<f64>() / 32.0 + 1e-5).sqrt();
+            let mean = x.iter().sum::<f64>() / 32.0;
+            let spread = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 32.0).sqrt();
+            for (i, x) in x.iter().enumerate() {
+                let weight = f64::from(weight[i]);
+                assert!((f64::from(out[row * 32 + i]) - x / size * weight).abs() < 1e-5);
+                let expected = (x - mean) / spread * weight + weight;
+                assert!((f64::from(layered[row * 32 + i]) - expected).abs() < 1e-5);
+            }
+        }
+    }
+}

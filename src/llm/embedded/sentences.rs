@@ -41,12 +41,11 @@ impl<F: Fn(&str) -> usize> Sentences<F> {
         let start = start + (piece.len() - piece.trim_start().len());
         let end = start + inner.len();
         // A token has at least a byte.
-        if inner.len() > self.most && (self.count)(inner) > self.most {
-            if let Some(at) = middle(inner) {
-                self.add(text, start, start + at, spans);
-                self.add(text, start + at, end, spans);
-                return;
-            }
+        let long = inner.len() > self.most && (self.count)(inner) > self.most;
+        if let Some(at) = long.then(|| middle(inner)).flatten() {
+            self.add(text, start, start + at, spans);
+            self.add(text, start + at, end, spans);
+            return;
         }
         spans.push(Span { start, end });
     }
@@ -87,7 +86,8 @@ fn boundaries(text: &str, ends: &str) -> Vec<(usize, bool)> {
         let full = "。！？｡।॥؟۔။។።…".contains(c) || (!c.is_ascii() && ends.contains(c));
         let closes = c == '\n'
             || (full && next.is_none_or(|next| !"」』”’）)\"".contains(next)))
-            || ("」』".contains(c) && text.get(..i).is_some_and(|before| before.ends_with(['。', '！', '？'])))
+            || ("」』".contains(c)
+                && text.get(..i).is_some_and(|before| before.ends_with(['。', '！', '？'])))
             || (is_stop(c, text, word, i) && next.is_none_or(char::is_whitespace) && starts(text, end));
         if closes {
             found.push((end, true));
@@ -103,9 +103,12 @@ fn is_stop(c: char, text: &str, word: usize, at: usize) -> bool {
         '!' | '?' => true,
         '.' => {
             let letters = before.trim_start_matches(|c: char| !c.is_alphanumeric());
-            let short = letters.chars().count() <= 3 && letters.chars().next().is_some_and(char::is_uppercase);
-            let number = !letters.is_empty() && letters.chars().all(|c| c.is_ascii_digit()) && letters.len() <= 2;
-            !(short && !letters.chars().all(char::is_uppercase)) && !(short && letters.chars().count() == 1) && !number
+            let count = letters.chars().count();
+            let capital = letters.chars().next().is_some_and(char::is_uppercase);
+            // `Dr.` and `J.` are short for something, `ONU.` and `é.` are words.
+            let short = capital && (count == 1 || (count <= 3 && letters.chars().any(char::is_lowercase)));
+            let number = !letters.is_empty() && count <= 2 && letters.chars().all(|c| c.is_ascii_digit());
+            !short && !number
         }
         '"' | '”' | '’' | ')' | '»' => before.ends_with(['.', '!', '?']),
         _ => false,
@@ -116,4 +119,65 @@ fn is_stop(c: char, text: &str, word: usize, at: usize) -> bool {
 fn starts(text: &str, from: usize) -> bool {
     let next = text.get(from..).and_then(|rest| rest.trim_start().chars().next());
     next.is_none_or(|next| !next.is_lowercase() && !next.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cut(text: &str, most: usize) -> Vec<String> {
+        let words = |piece: &str| piece.split_whitespace().count();
+        let cut = Sentences { count: words, most, ends: ".!?" };
+        cut.sentences(text).iter().map(|span| span.of(text).to_owned()).collect()
+    }
+
+    #[test]
+    fn sentences_end_where_readers_end_them() {
+        let text = "O Dr. Silva chegou às 5. Ninguém o viu! “Foi cedo.” Ver o art. 5 e a p. 12, por ex. aqui.\nTítulo sem ponto\nFim…";
+        let expected = [
+            "O Dr. Silva chegou às 5. Ninguém o viu!",
+            "“Foi cedo.”",
+            "Ver o art. 5 e a p. 12, por ex. aqui.",
+            "Título sem ponto",
+            "Fim…",
+        ];
+        assert_eq!(cut(text, 99), expected);
+        assert_eq!(
+            cut("A ONU decidiu. O FMI não. Custa 3.5 euros.", 99),
+            ["A ONU decidiu.", "O FMI não.", "Custa 3.5 euros."]
+        );
+        assert_eq!(
+            cut("彼は言った。「そうだ。」夜になった！次", 99),
+            ["彼は言った。", "「そうだ。」", "夜になった！", "次"]
+        );
+        assert_eq!(cut("यह एक है। वह दो है।", 99), ["यह एक है।", "वह दो है।"]);
+        assert!(cut(" \n\t ", 99).is_empty());
+    }
+
+    #[test]
+    fn long_sentences_are_cut_at_clauses() {
+        let text = "um dois três quatro; cinco seis sete oito nove, dez onze doze treze";
+        assert_eq!(cut(text, 9), ["um dois três quatro;", "cinco seis sete oito nove, dez onze doze treze"]);
+        assert_eq!(
+            cut(text, 5),
+            ["um dois três quatro;", "cinco seis sete oito nove,", "dez onze doze treze"]
+        );
+        assert_eq!(cut("a b c d e f", 3), ["a b c", "d e f"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_white_space_is_lost(text in "[a-zA-Zé .,;!?\n。「」0-9\u{1F600}]{0,120}", most in 1..6usize) {
+            let words = |piece: &str| piece.split_whitespace().count();
+            let spans = Sentences { count: words, most, ends: ".!?" }.sentences(&text);
+            let mut at = 0;
+            for span in &spans {
+                prop_assert!(span.start >= at && span.end > span.start);
+                prop_assert!(text.get(at..span.start).unwrap().trim().is_empty());
+                at = span.end;
+            }
+            prop_assert!(text.get(at..).unwrap().trim().is_empty());
+        }
+    }
 }

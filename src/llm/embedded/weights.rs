@@ -1,6 +1,6 @@
 //! Reads a GGUF file: settings, norms, and weights in their eight-bit form.
 //!
-//! **Why**: Q4_1 and Q8_0 blocks become codes with a scale and a shift without loss, a third of the size of `f32`,
+//! **Why**: `Q4_1` and `Q8_0` blocks become codes with a scale and a shift without loss, a third of the size of `f32`,
 //! so that reading weights does not bound how fast tokens are written.
 
 use super::kernel::{BLOCK, Weights};
