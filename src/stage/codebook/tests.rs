@@ -84,6 +84,25 @@ fn the_shipped_list_is_broad_and_its_codebook_is_of_it() {
     }
 }
 
+#[test]
+fn the_shipped_codebook_is_what_its_list_and_model_give() {
+    use crate::llm::{Role, embedded::Embedded, models::{Cache, MINILM, MINILM_TOKENIZER}};
+    let cache = Cache::at(None).expect("a home folder");
+    if cache.find(&MINILM).is_none() || cache.find(&MINILM_TOKENIZER).is_none() {
+        println!("skipped: the model files are not there, fetch them with `isogloss models --fetch`");
+        return;
+    }
+    let desk = Desk::bare(Embedded::open(&cache, &[Role::Embed], &[], 2).expect("opens"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let tsv = include_str!("../../../data/codebooks/topics-1.tsv");
+    let again = Codebook::parse(&runtime.block_on(build(&desk, tsv)).expect("built")).expect("readable");
+    let shipped = Codebook::named(SHIPPED).expect("built in").expect("readable");
+    assert_eq!((&again.version, &again.names, again.dims), (&shipped.version, &shipped.names, shipped.dims));
+    // Sums of floats may differ in the last bit between processors, and so a component by one.
+    let near = again.vectors.iter().zip(&shipped.vectors).all(|(a, b)| a.abs_diff(*b) <= 1);
+    assert!(near, "build it again with `isogloss codebook data/codebooks/topics-1.tsv data/codebooks/topics-1.bin`");
+}
+
 proptest! {
     #[test]
     fn cells_agree_with_a_plain_search(vectors in prop::collection::vec(prop::collection::vec(-127..=127_i8, 3), 1..6), vector in prop::collection::vec(-127..=127_i8, 3)) {
