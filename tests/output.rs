@@ -7,20 +7,21 @@ mod readers;
 #[path = "output/tampering.rs"]
 mod tampering;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use isogloss::config::Audit;
 use isogloss::model::{Exchange, Lang, Note, Place, Reason, Ruling, Stage, Verdict};
 use isogloss::sink::verify::verify;
 use isogloss::sink::{Manifest, Output};
 use isogloss::telemetry::Tally;
+use made::{Dice, Made, ONE, Way, lang, made, manifest_of, published, ran};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use made::{Dice, Made, ONE, Way, lang, made, manifest_of, published, ran};
 
-const KEYS: [&str; 4] = ["in/b/000_00000.parquet", "in/a/000_00000.parquet", "in/c.parquet", "in/../in/d \u{202e}'\"\n|.parquet"];
+const KEYS: [&str; 4] =
+    ["in/b/000_00000.parquet", "in/a/000_00000.parquet", "in/c.parquet", "in/../in/d \u{202e}'\"\n|.parquet"];
 
 /// Every file under a folder, by relative path.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -42,7 +43,8 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn batches(path: &Path) -> Vec<RecordBatch> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("there")).expect("Parquet");
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(File::open(path).expect("there")).expect("Parquet");
     builder.build().expect("a reader").map(|batch| batch.expect("decoded")).collect()
 }
 
@@ -76,14 +78,27 @@ fn what_went_in_is_what_is_read() {
                 assert_eq!(text("id", i), format!("{:032x}", row.id));
                 assert_eq!(text("lang", i), lang.tag());
                 assert_eq!((text("shard", i), text("response", i)), (key, row.response.clone()));
-                assert_eq!((text("instruction", i), text("instruction_en", i)), (row.instruction.clone(), row.instruction_en));
+                assert_eq!(
+                    (text("instruction", i), text("instruction_en", i)),
+                    (row.instruction.clone(), row.instruction_en)
+                );
                 assert_eq!((text("response_en", i), text("url", i)), (row.response_en, row.lineage.url));
-                assert_eq!((text("source_id", i), text("license", i)), (row.lineage.source_id, row.lineage.license));
+                assert_eq!(
+                    (text("source_id", i), text("license", i)),
+                    (row.lineage.source_id, row.lineage.license)
+                );
                 assert_eq!(batch["row"].as_primitive::<Int64Type>().value(i), i64::from(row.place.row));
-                assert_eq!(batch["cell"].as_primitive::<Int32Type>().value(i), i32::try_from(row.cell).expect("small"));
-                assert!(batch["score"].as_primitive::<Float64Type>().value(i).to_bits() == row.score.to_bits());
+                assert_eq!(
+                    batch["cell"].as_primitive::<Int32Type>().value(i),
+                    i32::try_from(row.cell).expect("small")
+                );
+                assert!(
+                    batch["score"].as_primitive::<Float64Type>().value(i).to_bits() == row.score.to_bits()
+                );
                 let spans = batch["spans"].as_list::<i32>().value(i);
-                let side = |side: usize| spans.as_struct().column(side).as_primitive::<Int64Type>().values().to_vec();
+                let side = |side: usize| {
+                    spans.as_struct().column(side).as_primitive::<Int64Type>().values().to_vec()
+                };
                 assert_eq!(side(0), row.spans.iter().map(|span| i64::from(span.start)).collect::<Vec<_>>());
                 assert_eq!(side(1), row.spans.iter().map(|span| i64::from(span.end)).collect::<Vec<_>>());
                 let turns = batch["messages"].as_list::<i32>().value(i);
@@ -94,7 +109,10 @@ fn what_went_in_is_what_is_read() {
                 assert_eq!(words(0), ["user", "assistant"]);
                 assert_eq!(words(1), [row.instruction, row.response]);
                 let versions = batch["versions"].as_struct();
-                assert_eq!(versions.column_by_name("translate").expect("there").as_string::<i32>().value(i), "scripted/1");
+                assert_eq!(
+                    versions.column_by_name("translate").expect("there").as_string::<i32>().value(i),
+                    "scripted/1"
+                );
             }
         }
         assert_eq!(rows.next(), None, "a row is missing");
@@ -108,7 +126,9 @@ fn neither_workers_nor_arrival_show_in_the_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = made(folder.path(), &KEYS, 300);
     let mut seen = Vec::new();
-    for (i, (workers, bundle, seed)) in [(1, 16, 0), (2, 16, 3), (3, 1, 4), (1, 1000, 5)].into_iter().enumerate() {
+    for (i, (workers, bundle, seed)) in
+        [(1, 16, 0), (2, 16, 3), (3, 1, 4), (1, 1000, 5)].into_iter().enumerate()
+    {
         let out = folder.path().join(format!("out{i}"));
         let (manifest, _) = published(&out, &made, Way { workers, bundle, seed });
         assert_eq!(manifest.digest, Manifest::load(&out).expect("readable").expect("there").digest);
@@ -205,7 +225,8 @@ fn every_fragment_is_counted_and_audited_once() {
         let rows: u64 = ran.parts.iter().map(|part| part.rows).sum();
         assert_eq!(i64::try_from(rows).expect("few"), tally.published().values().sum::<i64>());
         let manifest = manifest_of(&made, &ran);
-        let faults = early.iter().map(|note| note.verdict).chain(selected.iter().filter_map(|row| row.outcome));
+        let faults =
+            early.iter().map(|note| note.verdict).chain(selected.iter().filter_map(|row| row.outcome));
         let faults = faults.filter(|verdict| verdict.ruling == Ruling::Faulted).count();
         let audited: u64 = manifest.audit.iter().map(|file| file.rows).sum();
         assert_eq!(audited as usize, if mode == Audit::All { 101 + selected.len() } else { faults });
@@ -228,12 +249,14 @@ fn every_fragment_is_counted_and_audited_once() {
 #[test]
 fn hostile_names_stay_in_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
-    let keys = ["../../evil", "/etc/passwd", "a\0b", "..", "C:\\x", "a/b/../../c", "\u{1b}]0;x\u{7}", "CON", "-rf"];
+    let keys =
+        ["../../evil", "/etc/passwd", "a\0b", "..", "C:\\x", "a/b/../../c", "\u{1b}]0;x\u{7}", "CON", "-rf"];
     let mut made = made(&folder.path().join("root"), &["a"], 20);
     let rows = std::mem::take(&mut made.rows[0]);
     made.rows = vec![rows; keys.len()];
     let shard = made.shards.pop().expect("one");
-    made.shards = keys.iter().map(|key| isogloss::sink::ShardEntry { key: (*key).into(), ..shard.clone() }).collect();
+    made.shards =
+        keys.iter().map(|key| isogloss::sink::ShardEntry { key: (*key).into(), ..shard.clone() }).collect();
     for (number, rows) in (0..).zip(&mut made.rows) {
         rows.iter_mut().for_each(|row| row.place.shard = number);
     }
@@ -254,7 +277,10 @@ fn a_disk_that_fails_and_a_bundle_out_of_turn_end_the_run() {
     let output = Output::open(&folder.path().join("out")).expect("free");
     fs::write(output.store().join("por_Latn"), "in the way").expect("written");
     let error = ran(&output, &made, ONE, Audit::All, &[]).err().expect("no folder");
-    assert!(error.to_string().contains("remedy=") && error.kind() == isogloss::ErrorKind::Unavailable, "{error}");
+    assert!(
+        error.to_string().contains("remedy=") && error.kind() == isogloss::ErrorKind::Unavailable,
+        "{error}"
+    );
     fs::remove_file(output.store().join("por_Latn")).expect("removed");
     Dice(1).shuffle(&mut made.rows[0]);
     let error = ran(&output, &made, ONE, Audit::All, &[]).err().expect("not in order");
@@ -262,5 +288,9 @@ fn a_disk_that_fails_and_a_bundle_out_of_turn_end_the_run() {
     drop(output);
     let output = Output::open(&folder.path().join("out")).expect("free");
     let left = files(&output.store());
-    assert!(left.keys().all(|path| !path.to_string_lossy().ends_with(".tmp")), "not swept: {:?}", left.keys());
+    assert!(
+        left.keys().all(|path| !path.to_string_lossy().ends_with(".tmp")),
+        "not swept: {:?}",
+        left.keys()
+    );
 }

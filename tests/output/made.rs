@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use timely::container::CapacityContainerBuilder;
+use timely::container::NoopBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -118,7 +118,10 @@ fn select(into: &mut Vec<Exchange>, dice: &mut Dice, row: Place, key: &str, text
     let spans = match dice.below(4) {
         0 => vec![],
         1 => vec![vec![Span { start: 0, end: at(quarter) }]],
-        2 => vec![vec![Span { start: at(0), end: at(quarter) }, Span { start: at(quarter + 1), end: at(quarter * 2) }]],
+        2 => vec![vec![
+            Span { start: at(0), end: at(quarter) },
+            Span { start: at(quarter + 1), end: at(quarter * 2) },
+        ]],
         _ => vec![
             vec![Span { start: 0, end: at(quarter) }],
             vec![Span { start: at(quarter * 2), end: u32::try_from(text.len()).expect("short") }],
@@ -126,7 +129,8 @@ fn select(into: &mut Vec<Exchange>, dice: &mut Dice, row: Place, key: &str, text
     };
     for spans in spans {
         let place = Place { start: spans[0].start, ..row };
-        let response: String = spans.iter().map(|span| &text[span.start as usize..span.end as usize]).collect();
+        let response: String =
+            spans.iter().map(|span| &text[span.start as usize..span.end as usize]).collect();
         let outcome = match dice.below(10) {
             0 => Some(Verdict::faulted(Stage::Localize, Reason::WrongLang, 0.5)),
             1 => Some(Verdict::dropped(Stage::Localize, Reason::Copy, 8.0)),
@@ -183,7 +187,8 @@ impl Ran {
 
 /// The bundles of one shard, in an order of chance.
 fn bundles(number: u32, rows: &[Exchange], way: Way) -> Vec<Bundle> {
-    let chunks: Vec<&[Exchange]> = if rows.is_empty() { vec![&[]] } else { rows.chunks(way.bundle).collect() };
+    let chunks: Vec<&[Exchange]> =
+        if rows.is_empty() { vec![&[]] } else { rows.chunks(way.bundle).collect() };
     let last = chunks.len() - 1;
     let bundle = |(serial, rows): (usize, &[Exchange])| Bundle {
         shard: number,
@@ -196,7 +201,13 @@ fn bundles(number: u32, rows: &[Exchange], way: Way) -> Vec<Bundle> {
 }
 
 /// Runs the output side over what is made; `early` notes stand for those of the stages before.
-pub(crate) fn ran(output: &Output, made: &Made, way: Way, mode: Audit, early: &[Note]) -> isogloss::Result<Ran> {
+pub(crate) fn ran(
+    output: &Output,
+    made: &Made,
+    way: Way,
+    mode: Audit,
+    early: &[Note],
+) -> isogloss::Result<Ran> {
     let keys = made.shards.iter().map(|shard| (shard.key.clone(), shard.digest)).collect();
     let part_ctx = Arc::new(PartContext {
         shards: keys,
@@ -227,11 +238,13 @@ pub(crate) fn ran(output: &Output, made: &Made, way: Way, mode: Audit, early: &[
         let early = if worker.index() == 0 { early.clone() } else { Vec::new() };
         let parts = Rc::new(RefCell::new((Vec::new(), 0)));
         let audited = Rc::new(RefCell::new(Vec::new()));
-        let (parts_seen, notes_seen, audited_seen) = (Rc::clone(&parts), Rc::clone(&parts), Rc::clone(&audited));
+        let (parts_seen, notes_seen, audited_seen) =
+            (Rc::clone(&parts), Rc::clone(&parts), Rc::clone(&audited));
         worker.dataflow::<Epoch, _, _>(|scope| {
             let bundles = given(scope, mine);
             let early = given(scope, vec![early]);
-            let (parts, notes) = parts::write(bundles, Arc::clone(&part_ctx), Rc::clone(&credits), flag.clone());
+            let (parts, notes) =
+                parts::write(bundles, Arc::clone(&part_ctx), Rc::clone(&credits), flag.clone());
             parts.inspect(move |part: &Part| parts_seen.borrow_mut().0.push(part.clone()));
             let notes = notes.inspect(move |_| notes_seen.borrow_mut().1 += 1).concat(early);
             let notes = notes.map(|note: Note| (note, 0, 1));
@@ -262,13 +275,13 @@ where
 {
     let mut builder = OperatorBuilder::new("given".to_owned(), scope);
     let (out, stream) = builder.new_output();
-    let mut out = OutputBuilder::<Epoch, CapacityContainerBuilder<C>>::from(out);
+    let mut out = OutputBuilder::<Epoch, NoopBuilder<C>>::from(out);
     builder.build(move |mut capabilities| {
         let mut todo = capabilities.pop().map(|capability| (capability, containers));
         move |_| {
             if let Some((capability, containers)) = todo.take() {
                 for mut container in containers {
-                    out.activate().session(&capability).give_container(&mut container);
+                    out.activate().session_with_builder(&capability).give_container(&mut container);
                 }
             }
         }

@@ -10,7 +10,8 @@ fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let candidates = [root.join(".venv/bin/python"), PathBuf::from("python3")];
     candidates.into_iter().find(|python| {
-        let asked = Command::new(python).args(["-c", "import datasets, duckdb, polars, pyarrow, yaml"]).output();
+        let asked =
+            Command::new(python).args(["-c", "import datasets, duckdb, polars, pyarrow, yaml"]).output();
         asked.is_ok_and(|output| output.status.success())
     })
 }
@@ -27,7 +28,8 @@ fn pyarrow_polars_duckdb_and_datasets_open_the_output() {
     published(&out, &made, Way { workers: 2, bundle: 16, seed: 1 });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
     let cache = folder.path().join("cache");
-    let read = Command::new(python).arg(script).arg(&out).env("HF_HOME", cache).env("HF_HUB_OFFLINE", "1").output();
+    let read =
+        Command::new(python).arg(script).arg(&out).env("HF_HOME", cache).env("HF_HUB_OFFLINE", "1").output();
     let read = read.expect("started");
     print!("{}", String::from_utf8_lossy(&read.stdout));
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));

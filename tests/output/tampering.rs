@@ -1,7 +1,9 @@
 //! Each way to tamper with an output is noticed, and told with its file and row.
 
 use crate::made::{Made, ONE, made, published};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt32Array,
+};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::Int64Type;
 use isogloss::sink::verify::{Report, verify};
@@ -43,13 +45,16 @@ impl Output {
     fn rewritten(change: impl Fn(RecordBatch) -> RecordBatch) -> Report {
         let mut output = Self::new();
         let path = output.path();
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).expect("there")).expect("Parquet");
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(File::open(&path).expect("there")).expect("Parquet");
         let (schema, facts) =
             (Arc::clone(builder.schema()), builder.metadata().file_metadata().key_value_metadata().cloned());
-        let batches: Vec<RecordBatch> = builder.build().expect("a reader").map(|batch| batch.expect("decoded")).collect();
+        let batches: Vec<RecordBatch> =
+            builder.build().expect("a reader").map(|batch| batch.expect("decoded")).collect();
         let changed = change(concat_batches(&schema, &batches).expect("one schema"));
         let properties = WriterProperties::builder().set_key_value_metadata(facts).build();
-        let mut writer = ArrowWriter::try_new(Vec::new(), changed.schema(), Some(properties)).expect("started");
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), changed.schema(), Some(properties)).expect("started");
         writer.write(&changed).expect("encoded");
         let bytes = writer.into_inner().expect("whole");
         // Through a new file, for the old one is linked from the store.
@@ -136,7 +141,10 @@ fn a_flipped_byte_is_noticed() {
 fn a_shifted_span_is_noticed_by_id_and_text() {
     let report = Output::rewritten(|batch| spans(&batch, |i, value| if i == 1 { value + 1 } else { value }));
     told(&report, Some(0), "its id is not that of its place");
-    let byte = report.violations.iter().any(|v| v.what.contains("cuts a character") || v.what.contains("text of its spans"));
+    let byte = report
+        .violations
+        .iter()
+        .any(|v| v.what.contains("cuts a character") || v.what.contains("text of its spans"));
     assert!(byte, "{report}");
     told(&Output::rewritten(|batch| spans(&batch, |_, value| -value)), Some(0), "out of range");
     told(&Output::rewritten(|batch| spans(&batch, |_, value| value + 100_000)), Some(0), "leaves the text");
@@ -160,9 +168,17 @@ fn swapped_doubled_and_missing_rows_are_noticed() {
 
 #[test]
 fn changed_words_are_noticed() {
-    told(&Output::rewritten(|batch| texts(&batch, "response", 3, |t| format!("{t}."))), Some(3), "text of its spans");
+    told(
+        &Output::rewritten(|batch| texts(&batch, "response", 3, |t| format!("{t}."))),
+        Some(3),
+        "text of its spans",
+    );
     told(&Output::rewritten(|batch| texts(&batch, "response", 3, |t| format!("{t}."))), Some(3), "messages");
-    told(&Output::rewritten(|batch| texts(&batch, "instruction", 2, |t| format!("{t}?"))), Some(2), "messages");
+    told(
+        &Output::rewritten(|batch| texts(&batch, "instruction", 2, |t| format!("{t}?"))),
+        Some(2),
+        "messages",
+    );
     told(&Output::rewritten(|batch| texts(&batch, "lang", 1, |_| "spa_Latn".into())), Some(1), "folder");
     told(&Output::rewritten(|batch| texts(&batch, "shard", 1, |_| "in/c".into())), Some(1), "shard");
     told(&Output::rewritten(|batch| texts(&batch, "id", 0, |t| t.to_uppercase() + "0")), Some(0), "id");
