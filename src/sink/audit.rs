@@ -117,8 +117,9 @@ fn write_file(ctx: &AuditContext, shard: u32, notes: &[(Note, isize)]) -> Result
         return Err(Error::bug(format!("note withdrawn that was not there: {note:?}, count={count}")));
     }
     let file = ContentFile::create(&ctx.store.join(AUDIT), key)?;
-    let options =
-        ArrowWriterOptions::new().with_properties(properties(ctx.fingerprint)?).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(ctx.fingerprint)?)
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(file, COLUMNS.clone(), options)
         .map_err(|cause| Error::bug("audit not started").because(cause))?;
     let path = writer.inner().temporary().to_owned();
@@ -168,34 +169,38 @@ pub fn audit<'s>(
     let by_shard = Exchange::new(|(note, _, _): &(Note, Epoch, isize)| {
         xxhash_rust::xxh3::xxh3_64(&note.place.shard.to_le_bytes())
     });
-    notes.unary_frontier::<CapacityContainerBuilder<Vec<Audited>>, _, _, _>(by_shard, "sink/audit", move |_, _| {
-        let mut early: BTreeMap<Epoch, Early> = BTreeMap::new();
-        let mut held = Held::default();
-        move |(input, frontier), output| {
-            input.for_each_stamp(|stamp, batches| {
-                let Some(capability) = stamp.retain_least(0) else { return };
-                for (note, epoch, diff) in batches.flat_map(std::mem::take) {
-                    let early = early.entry(epoch).or_insert_with(|| Early {
-                        capability: capability.delayed(&epoch),
-                        tally: Tally::default(),
-                        wanted: Vec::new(),
-                    });
-                    early.tally.add(&note, diff);
-                    if wants(ctx.mode, &note) {
-                        early.wanted.push((note, diff));
+    notes.unary_frontier::<CapacityContainerBuilder<Vec<Audited>>, _, _, _>(
+        by_shard,
+        "sink/audit",
+        move |_, _| {
+            let mut early: BTreeMap<Epoch, Early> = BTreeMap::new();
+            let mut held = Held::default();
+            move |(input, frontier), output| {
+                input.for_each_stamp(|stamp, batches| {
+                    let Some(capability) = stamp.retain_least(0) else { return };
+                    for (note, epoch, diff) in batches.flat_map(std::mem::take) {
+                        let early = early.entry(epoch).or_insert_with(|| Early {
+                            capability: capability.delayed(&epoch),
+                            tally: Tally::default(),
+                            wanted: Vec::new(),
+                        });
+                        early.tally.add(&note, diff);
+                        if wants(ctx.mode, &note) {
+                            early.wanted.push((note, diff));
+                        }
+                    }
+                });
+                while let Some(entry) = early.first_entry() {
+                    if frontier.less_equal(entry.key()) || stop.is_raised() {
+                        break;
+                    }
+                    let Early { capability, tally, wanted } = entry.remove();
+                    match held.seal(&ctx, &tally, wanted) {
+                        Ok(audited) => output.session(&capability).give(audited),
+                        Err(error) => stop.raise(error),
                     }
                 }
-            });
-            while let Some(entry) = early.first_entry() {
-                if frontier.less_equal(entry.key()) || stop.is_raised() {
-                    break;
-                }
-                let Early { capability, tally, wanted } = entry.remove();
-                match held.seal(&ctx, &tally, wanted) {
-                    Ok(audited) => output.session(&capability).give(audited),
-                    Err(error) => stop.raise(error),
-                }
             }
-        }
-    })
+        },
+    )
 }

@@ -32,12 +32,15 @@ fn front_matter(rows: &BTreeMap<Lang, u64>) -> String {
             line(&mut text, &format!("- \"{code}\""));
         }
     }
-    text.push_str("task_categories:\n- \"text-generation\"\ntags:\n- \"instruction-finetuning\"\n- \"isogloss\"\n");
+    text.push_str(
+        "task_categories:\n- \"text-generation\"\ntags:\n- \"instruction-finetuning\"\n- \"isogloss\"\n",
+    );
     line(&mut text, &format!("size_categories:\n- \"{}\"", size_category(total)));
     if !rows.is_empty() {
         text.push_str("configs:\n");
     }
-    let largest = rows.iter().max_by_key(|(lang, rows)| (**rows, std::cmp::Reverse(**lang))).map(|(lang, _)| *lang);
+    let largest =
+        rows.iter().max_by_key(|(lang, rows)| (**rows, std::cmp::Reverse(**lang))).map(|(lang, _)| *lang);
     for lang in rows.keys() {
         line(&mut text, &format!("- config_name: \"{lang}\"\n  data_files: \"{lang}/*.parquet\""));
         if largest == Some(*lang) {
@@ -59,7 +62,10 @@ fn body(text: &mut String, manifest: &Manifest, rows: &BTreeMap<Lang, u64>) {
         let fragments = fragments(manifest, *lang);
         let share = if fragments > 0 { 100.0 * *count as f64 / fragments as f64 } else { 0.0 };
         let name = entities(lang.english_name());
-        line(text, &format!("| {lang} | {name} | {} | {} | {share:.1} % |", grouped(*count), grouped(fragments)));
+        line(
+            text,
+            &format!("| {lang} | {name} | {} | {} | {share:.1} % |", grouped(*count), grouped(fragments)),
+        );
     }
     text.push_str(
         "\n## Columns\n\n`messages` (role, content) is what training tools read; `instruction` and `response` are the same \
@@ -168,7 +174,9 @@ mod tests {
         assert!(text.starts_with("---\n"));
         let front = text.split("---\n").nth(1).expect("front matter");
         assert_eq!(front.matches("config_name").count(), 2);
-        assert!(front.contains("- config_name: \"spa_Latn\"\n  data_files: \"spa_Latn/*.parquet\"\n  default: true\n"));
+        assert!(front.contains(
+            "- config_name: \"spa_Latn\"\n  data_files: \"spa_Latn/*.parquet\"\n  default: true\n"
+        ));
         assert!(front.contains("- \"por\"\n- \"spa\"\n"));
     }
 

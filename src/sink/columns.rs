@@ -7,7 +7,9 @@
 use crate::error::{Error, Result};
 use crate::model::{Exchange, Span};
 use crate::sink::names::hex;
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray};
+use arrow::array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::basic::{Compression, ZstdLevel};
@@ -86,7 +88,10 @@ pub static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 fn message_fields() -> Fields {
-    Fields::from(vec![Field::new("role", DataType::Utf8, false), Field::new("content", DataType::Utf8, false)])
+    Fields::from(vec![
+        Field::new("role", DataType::Utf8, false),
+        Field::new("content", DataType::Utf8, false),
+    ])
 }
 
 fn span_fields() -> Fields {
@@ -110,7 +115,8 @@ pub fn batch_of(rows: &[Exchange], shard_key: &str, versions: &Versions) -> Resu
     let texts = |cell: fn(&Exchange) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(cell)))
     };
-    let constant = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(|_| text))) };
+    let constant =
+        |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(|_| text))) };
     let ids = StringArray::from_iter_values(rows.iter().map(|row| hex(row.id)));
     let cells = rows.iter().map(|row| i32::try_from(row.cell).unwrap_or(i32::MAX));
     let versions: Vec<ArrayRef> = versions.named().iter().map(|(_, text)| constant(text)).collect();
@@ -202,7 +208,12 @@ mod tests {
     fn messages_and_spans_line_up_with_their_rows() {
         let span = |start, end| Span { start, end };
         let rows = [
-            Exchange { instruction: "q".into(), response: "r".into(), spans: vec![span(0, 1)], ..Exchange::default() },
+            Exchange {
+                instruction: "q".into(),
+                response: "r".into(),
+                spans: vec![span(0, 1)],
+                ..Exchange::default()
+            },
             Exchange { spans: vec![span(2, 3), span(5, 9)], cell: u32::MAX, ..Exchange::default() },
         ];
         let batch = batch_of(&rows, "k", &Versions::default()).expect("fits");

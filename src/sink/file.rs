@@ -129,7 +129,9 @@ pub fn hash_of(path: &Path) -> io::Result<(u64, u128)> {
 pub fn away(what: &str, path: &Path, cause: io::Error) -> Error {
     let remedy = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space and run again",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "an output folder you may write to",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "an output folder you may write to"
+        }
         _ => "run again, what was published is whole",
     };
     Error::unavailable(format!("{what}: path={}, remedy={remedy}", path.display())).because(cause)
@@ -148,11 +150,13 @@ mod tests {
             file.finish().expect("whole")
         };
         let first = store("../a", b"one");
-        let modified = fs::metadata(folder.path().join(&first.name)).and_then(|meta| meta.modified()).expect("there");
+        let modified =
+            fs::metadata(folder.path().join(&first.name)).and_then(|meta| meta.modified()).expect("there");
         assert_eq!(store("../a", b"one"), first);
         assert_ne!(store("../a", b"two").name, first.name);
         assert_eq!(hash_of(&folder.path().join(&first.name)).expect("read"), (3, first.hash));
-        let again = fs::metadata(folder.path().join(&first.name)).and_then(|meta| meta.modified()).expect("there");
+        let again =
+            fs::metadata(folder.path().join(&first.name)).and_then(|meta| meta.modified()).expect("there");
         assert_eq!(modified, again);
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
     }

@@ -352,7 +352,8 @@ mod tests {
             Manifest { parts: vec![part], shards: vec![shard("b", 1), shard("a", 2)], ..Manifest::default() };
         let manifest = manifest.sealed();
         std::fs::create_dir(folder.path().join("current")).expect("made");
-        std::fs::write(folder.path().join("current").join(NAME), manifest.text().expect("JSON")).expect("written");
+        std::fs::write(folder.path().join("current").join(NAME), manifest.text().expect("JSON"))
+            .expect("written");
         let read = Manifest::load(folder.path()).expect("readable").expect("there");
         assert_eq!(read, manifest);
         let note = read.parts[0].ended[0].note(4, lang).expect("known names");
@@ -363,19 +364,28 @@ mod tests {
 
     #[test]
     fn the_delta_compares_keys_and_digests() {
-        let old = Manifest { shards: vec![shard("a", 1), shard("b", 1), shard("c", 1)], ..Manifest::default() };
+        let old =
+            Manifest { shards: vec![shard("a", 1), shard("b", 1), shard("c", 1)], ..Manifest::default() };
         let mut touched = shard("a", 1);
         touched.modified_ns = 9;
         let delta = old.sealed().delta(&[shard("d", 1), touched, shard("b", 2)]);
         assert_eq!(delta.to_string(), "shards: 1 added, 1 replaced, 1 removed, 1 unchanged");
-        assert_eq!((delta.added, delta.replaced, delta.removed), (vec!["d".into()], vec!["b".into()], vec!["c".into()]));
+        assert_eq!(
+            (delta.added, delta.replaced, delta.removed),
+            (vec!["d".into()], vec!["b".into()], vec!["c".into()])
+        );
     }
 
     #[test]
     fn the_digest_tells_langs_and_parts_apart() {
         let lang = |tag: &str| Lang::from_tag(tag).expect("in the table");
         let of = |parts: &[(&str, u128)]| {
-            let part = |(tag, hash): &(&str, u128)| Part { lang: lang(tag), hash: *hash, rows: 1, ..Part::default() };
+            let part = |(tag, hash): &(&str, u128)| Part {
+                lang: lang(tag),
+                hash: *hash,
+                rows: 1,
+                ..Part::default()
+            };
             Manifest { parts: parts.iter().map(part).collect(), ..Manifest::default() }.sealed().digest
         };
         assert_eq!(of(&[("por_Latn", 1), ("spa_Latn", 2)]), of(&[("spa_Latn", 2), ("por_Latn", 1)]));

@@ -9,12 +9,14 @@ use xxhash_rust::xxh3::xxh3_128;
 const MOST_STEM: usize = 40;
 
 /// The stable beginning of the names of all files that belong to a shard: the end of its key in plain ASCII, and
-/// eight hex digits of the key's hash.
+/// eight hex digits of the key's hash. It starts with a letter or a digit, for readers of folders skip others.
 pub fn stem(shard_key: &str) -> String {
     let last = shard_key.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or_default();
     let last = last.strip_suffix(".parquet").unwrap_or(last);
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let kept: String = last.chars().map(safe).take(MOST_STEM).collect();
+    let kept: String =
+        last.chars().skip_while(|c| !c.is_ascii_alphanumeric()).map(safe).take(MOST_STEM).collect();
+    let kept = if kept.is_empty() { "shard".to_owned() } else { kept };
     let hash = hex(xxh3_128(shard_key.as_bytes()));
     format!("{kept}-{}", hash.get(..8).unwrap_or(&hash))
 }
@@ -88,9 +90,21 @@ mod tests {
 
     #[test]
     fn no_key_leads_out_of_the_folder() {
-        for key in ["../../etc/passwd", "a/..", "C:\\x\\..\\y", "\u{202e}gpj\0\n", "", "/", ".hidden", "日本語"] {
+        for key in [
+            "../../etc/passwd",
+            "a/..",
+            "C:\\x\\..\\y",
+            "\u{202e}gpj\0\n",
+            "_x",
+            "-rf",
+            "",
+            "/",
+            ".hidden",
+            "日本語",
+        ] {
             let stem = stem(key);
             assert!(is_plain(&stem), "{key:?} gave {stem:?}");
+            assert!(stem.starts_with(|c: char| c.is_ascii_alphanumeric()), "{stem:?} would be skipped");
             assert!(stem.len() <= MOST_STEM + 9);
         }
     }

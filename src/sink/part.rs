@@ -40,15 +40,11 @@ impl PartWriter {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the file cannot be made.
-    pub fn create(
-        store: &Path,
-        lang: Lang,
-        shard_key: &str,
-        fingerprint: u128,
-    ) -> Result<Self> {
+    pub fn create(store: &Path, lang: Lang, shard_key: &str, fingerprint: u128) -> Result<Self> {
         let file = ContentFile::create(&store.join(lang.tag()), shard_key)?;
-        let options =
-            ArrowWriterOptions::new().with_properties(properties(fingerprint)?).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(fingerprint)?)
+            .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, COLUMNS.clone(), options)
             .map_err(|cause| Error::bug("part not started").because(cause))?;
         Ok(Self {

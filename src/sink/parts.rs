@@ -10,7 +10,9 @@ use super::columns::Versions;
 use super::manifest::{Ended, Part};
 use super::part::PartWriter;
 use crate::error::{Error, Result};
-use crate::model::{Bundle, ContentId, Epoch, Exchange, Lang, Note, Place, Reason, Ruling, Stage, Verdict, Weight};
+use crate::model::{
+    Bundle, ContentId, Epoch, Exchange, Lang, Note, Place, Reason, Ruling, Stage, Verdict, Weight,
+};
 use crate::source::Credits;
 use crate::stop::Stop;
 use std::collections::BTreeMap;
@@ -188,7 +190,8 @@ impl Open {
             };
             if let Some(writer) = open.writer {
                 let (stored, rows) = writer.finish(&ctx.versions)?;
-                (part.rows, part.bytes, part.name, part.hash) = (rows, stored.bytes, stored.name, stored.hash);
+                (part.rows, part.bytes, part.name, part.hash) =
+                    (rows, stored.bytes, stored.name, stored.hash);
             }
             parts.push(part);
         }
@@ -218,7 +221,8 @@ pub fn write<'s>(
             }
             let mut failure = None;
             input.for_each_stamp(|stamp, bundles| {
-                let (Some(parts_cap), Some(notes_cap)) = (stamp.retain_least(0), stamp.retain_least(1)) else {
+                let (Some(parts_cap), Some(notes_cap)) = (stamp.retain_least(0), stamp.retain_least(1))
+                else {
                     return;
                 };
                 let epoch = *parts_cap.time();
@@ -242,7 +246,8 @@ pub fn write<'s>(
                     }
                 }
             });
-            let late = open.keys().find(|(epoch, _)| !frontiers.iter().any(|frontier| frontier.less_equal(epoch)));
+            let late =
+                open.keys().find(|(epoch, _)| !frontiers.iter().any(|frontier| frontier.less_equal(epoch)));
             if let (Some((epoch, shard)), None) = (late, failure.as_ref()) {
                 failure = Some(Error::bug(format!("bundles missing: epoch={epoch}, shard={shard}")));
             }

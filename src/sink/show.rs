@@ -41,10 +41,13 @@ pub fn show(output: &Path, lang: Option<&str>, rows: usize, width: usize) -> Res
             )));
         }
     } else if counts.is_empty() {
-        text.push_str("The output has no rows: see the final table of the run, or run with --set audit=all.\n");
+        text.push_str(
+            "The output has no rows: see the final table of the run, or run with --set audit=all.\n",
+        );
     }
     for (tag, count) in counts.iter().filter(|(tag, _)| lang.is_none_or(|lang| lang == tag.tag())) {
-        let parts: Vec<&Part> = manifest.parts.iter().filter(|part| part.lang == *tag && part.rows > 0).collect();
+        let parts: Vec<&Part> =
+            manifest.parts.iter().filter(|part| part.lang == *tag && part.rows > 0).collect();
         for at in spread(*count, rows as u64) {
             let row = read(output, &parts, at)?;
             let heading = format!("{tag}, row {} of {count}", at + 1);
@@ -85,9 +88,11 @@ fn read(output: &Path, parts: &[&Part], mut at: u64) -> Result<Shown> {
             Error::unavailable(format!("part unreadable: path={path}, remedy=isogloss verify")).because(cause)
         };
         let file = File::open(&path).map_err(|cause| unreadable(cause.into()))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|cause| unreadable(cause.into()))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|cause| unreadable(cause.into()))?;
         let offset = usize::try_from(at).unwrap_or(usize::MAX);
-        let reader = builder.with_offset(offset).with_limit(1).build().map_err(|cause| unreadable(cause.into()))?;
+        let reader =
+            builder.with_offset(offset).with_limit(1).build().map_err(|cause| unreadable(cause.into()))?;
         for batch in reader {
             let batch = batch.map_err(|cause| unreadable(cause.into()))?;
             if batch.num_rows() == 1 {

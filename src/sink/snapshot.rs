@@ -130,9 +130,10 @@ impl Output {
     fn whole(&self, manifest: &Manifest) -> Result<bool> {
         let there = self.manifest()?.is_some_and(|there| there.same(manifest));
         let current = self.folder.join(CURRENT);
-        Ok(there && files(manifest).iter().all(|(folder, name, bytes)| {
-            fs::metadata(current.join(folder).join(name)).is_ok_and(|meta| meta.len() == *bytes)
-        }))
+        Ok(there
+            && files(manifest).iter().all(|(folder, name, bytes)| {
+                fs::metadata(current.join(folder).join(name)).is_ok_and(|meta| meta.len() == *bytes)
+            }))
     }
 
     /// Builds the snapshot beside the others, unseen; gives back its folder.
@@ -181,7 +182,9 @@ impl Output {
     fn current(&self) -> Result<Option<u64>> {
         let link = self.folder.join(CURRENT);
         match fs::read_link(&link) {
-            Ok(target) => Ok(target.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok())),
+            Ok(target) => {
+                Ok(target.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()))
+            }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(Error::config(format!(
                 "no link of ours: path={}, remedy=move it away, or give another --output",
@@ -235,7 +238,8 @@ impl Output {
             }
         }
         for (path, name) in self.stored()? {
-            let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+            let folder =
+                path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
             if !needed.contains(&(folder.to_owned(), name)) {
                 fs::remove_file(&path).map_err(|cause| away("file not removed", &path, cause))?;
                 collected += 1;

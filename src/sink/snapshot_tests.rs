@@ -103,7 +103,10 @@ fn published_rows_outlive_the_state_and_are_found_again() {
     output.publish(&manifest_of(&[&part]), "card", 2).expect("published");
     drop(output);
     fs::remove_dir_all(folder.path().join(STATE)).expect("removed");
-    assert_eq!(fs::read(folder.path().join(CURRENT).join("por_Latn").join(&part.name)).expect("there"), b"one");
+    assert_eq!(
+        fs::read(folder.path().join(CURRENT).join("por_Latn").join(&part.name)).expect("there"),
+        b"one"
+    );
     let output = Output::open(folder.path()).expect("free");
     let other = stored(&output, "por_Latn", "b", b"two");
     output.publish(&manifest_of(&[&part, &other]), "card", 2).expect("published");

@@ -29,7 +29,8 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 }
 
 fn is_unsafe(c: char) -> bool {
-    let directions = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{200e}' | '\u{200f}');
+    let directions =
+        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{200e}' | '\u{200f}');
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
     // Tags, annotation marks and the byte order mark are invisible, and no script needs them in the middle of text.
     let hidden = matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' | '\u{206a}'..='\u{206f}');

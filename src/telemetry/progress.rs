@@ -79,7 +79,9 @@ pub fn report(
 ) -> crate::error::Result<Reporter> {
     let ended = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&ended);
-    let thread = thread::Builder::new().name("progress".to_owned()).spawn(move || show(&progress, now_ms, screen, &flag));
+    let thread = thread::Builder::new()
+        .name("progress".to_owned())
+        .spawn(move || show(&progress, now_ms, screen, &flag));
     let thread =
         thread.map_err(|cause| crate::error::Error::unavailable("no thread for progress").because(cause))?;
     Ok(Reporter { ended, thread: Some(thread) })

@@ -224,8 +224,20 @@ mod tests {
         let mut tally = Tally::default();
         tally.hand(Stage::Read, Lang::UND, 10);
         tally.add(&note("por_Latn", Verdict::faulted(Stage::Read, Reason::NullText, 0.0)), 0);
-        tally.add(&Note { lang: Lang::UND, ..note("por_Latn", Verdict::faulted(Stage::Read, Reason::NullText, 0.0)) }, 1);
-        tally.add(&Note { lang: Lang::UND, ..note("por_Latn", Verdict::dropped(Stage::Fragment, Reason::NoFragment, 0.0)) }, 2);
+        tally.add(
+            &Note {
+                lang: Lang::UND,
+                ..note("por_Latn", Verdict::faulted(Stage::Read, Reason::NullText, 0.0))
+            },
+            1,
+        );
+        tally.add(
+            &Note {
+                lang: Lang::UND,
+                ..note("por_Latn", Verdict::dropped(Stage::Fragment, Reason::NoFragment, 0.0))
+            },
+            2,
+        );
         tally.hand(Stage::Identify, Lang::UND, 9);
         tally.add(&note("spa_Latn", Verdict::dropped(Stage::Identify, Reason::OtherLang, 0.0)), 2);
         tally.hand(Stage::Dedup, lang("por_Latn"), 7);

@@ -98,7 +98,8 @@ impl fmt::Display for Report {
 pub fn verify(output: &Path, root: &Path, tell: &mut dyn FnMut(&str)) -> Result<Report> {
     // Resolved once, so that a run which publishes meanwhile does not mix two snapshots.
     let current = fs::canonicalize(output.join(CURRENT)).map_err(|cause| {
-        Error::config(format!("nothing published: path={}, remedy=isogloss run", output.display())).because(cause)
+        Error::config(format!("nothing published: path={}, remedy=isogloss run", output.display()))
+            .because(cause)
     })?;
     let manifest = Manifest::read(&current.join(NAME))?.ok_or_else(|| {
         Error::config(format!("no manifest: path={}, remedy=isogloss run", current.display()))
@@ -149,7 +150,11 @@ fn open(report: &mut Report, manifest: &Manifest, root: &Path, key: &str) -> Opt
     match Source::open(&root.join(key), entry) {
         State::Same(source) => Some(source),
         State::Replaced => {
-            report.add(key, None, "the shard was replaced since: its digest differs, its rows are not proved");
+            report.add(
+                key,
+                None,
+                "the shard was replaced since: its digest differs, its rows are not proved",
+            );
             None
         }
         State::Away(why) => {

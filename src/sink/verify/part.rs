@@ -29,7 +29,8 @@ pub(super) fn check(
         Ok(reader) => reader,
         Err(why) => return report.add(name, None, format!("cannot be read: {why}")),
     };
-    let mut texts = match source.map(|source| numbers(path).and_then(|rows| source.texts(&rows))).transpose() {
+    let mut texts = match source.map(|source| numbers(path).and_then(|rows| source.texts(&rows))).transpose()
+    {
         Ok(texts) => texts,
         Err(why) => return report.add(name, None, format!("it or its source cannot be read: {why}")),
     };
@@ -68,7 +69,9 @@ fn open(
     let file = File::open(path).map_err(|cause| cause.to_string())?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|cause| cause.to_string())?;
     let facts = builder.metadata().file_metadata().key_value_metadata();
-    let fact = |key: &str| facts.into_iter().flatten().find(|fact| fact.key == key).and_then(|fact| fact.value.clone());
+    let fact = |key: &str| {
+        facts.into_iter().flatten().find(|fact| fact.key == key).and_then(|fact| fact.value.clone())
+    };
     if fact(SCHEMA_KEY).as_deref() != Some(SCHEMA) {
         report.add(name, None, format!("its metadata does not say {SCHEMA_KEY}={SCHEMA}"));
     }
@@ -125,7 +128,8 @@ impl<'a> View<'a> {
         };
         let pairs = |name: &str| batch[name].as_list::<i32>().value(i);
         let messages = pairs("messages");
-        let (roles, contents) = (words(messages.as_struct().column(0)), words(messages.as_struct().column(1)));
+        let (roles, contents) =
+            (words(messages.as_struct().column(0)), words(messages.as_struct().column(1)));
         let spans = pairs("spans");
         let ends = |side: usize| spans.as_struct().column(side).as_primitive::<Int64Type>().values().to_vec();
         let versions = batch["versions"].as_struct();
@@ -183,7 +187,10 @@ fn faults(row: &Read, last: &mut Option<(i64, i64)>, manifest: &Manifest, part: 
     must(!row.instruction.trim().is_empty(), "its instruction is empty");
     must(row.score.is_finite(), "its score is no number");
     let versions = manifest.versions.named();
-    must(versions.iter().map(|(_, version)| *version).eq(row.versions.iter().map(String::as_str)), "its versions are not those of the manifest");
+    must(
+        versions.iter().map(|(_, version)| *version).eq(row.versions.iter().map(String::as_str)),
+        "its versions are not those of the manifest",
+    );
     faults
 }
 
@@ -217,7 +224,9 @@ fn prove(report: &mut Report, name: &str, at: u64, rows: &[Read], texts: &mut Te
             (Ok(Some(_)), None) => continue,
             (Ok(Some(text)), Some((_, spans))) => match response_of(text, &spans) {
                 None => "a span of it leaves the text or cuts a character".to_owned(),
-                Some(response) if response != row.response => "its response is not the text of its spans".to_owned(),
+                Some(response) if response != row.response => {
+                    "its response is not the text of its spans".to_owned()
+                }
                 Some(_) => {
                     report.proved += 1;
                     continue;

@@ -7,8 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
-    RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowSelection, RowSelector,
 };
 use std::fs::File;
 use std::iter::Peekable;
@@ -89,7 +89,13 @@ impl Source {
             .build();
         let reader = reader.map_err(|cause| cause.to_string())?;
         let nothing = LargeStringArray::new_null(0);
-        Ok(Texts { reader, column: self.column.clone(), batch: nothing, next: 0, rows: found.into_iter().peekable() })
+        Ok(Texts {
+            reader,
+            column: self.column.clone(),
+            batch: nothing,
+            next: 0,
+            rows: found.into_iter().peekable(),
+        })
     }
 }
 
