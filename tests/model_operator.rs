@@ -335,14 +335,16 @@ fn no_more_in_flight_than_the_setting() {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
     let server = runtime.block_on(Server::start(Duration::from_millis(10), |_, _| Act::Answer));
-    let run = run_of(&EndpointSettings { in_flight: 7, ..settings(&server.url) }, &folder.path().join("j.redb"));
+    let run =
+        run_of(&EndpointSettings { in_flight: 7, ..settings(&server.url) }, &folder.path().join("j.redb"));
     assert_eq!(answered(&operate(&runtime, &run, 3, 100).expect("complete")), 300);
     assert_eq!(server.seen().most, 7);
 }
 
 #[test]
 fn an_unset_key_is_told_before_any_work() {
-    let unset = EndpointSettings { key_env: "ISOGLOSS_NOT_SET".to_owned(), ..settings("http://127.0.0.1:9/v1") };
+    let unset =
+        EndpointSettings { key_env: "ISOGLOSS_NOT_SET".to_owned(), ..settings("http://127.0.0.1:9/v1") };
     let error = HttpEndpoint::open("gpt", &unset).expect_err("unset");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("ISOGLOSS_NOT_SET"), "{error}");

@@ -3,8 +3,8 @@
 use super::job::Job;
 use crate::model::{Epoch, Note, Signed};
 use crate::source::Credits;
-use crate::stage::settle::Updates;
 use crate::stage::segment::Segmenter;
+use crate::stage::settle::Updates;
 use crate::stage::{identify, quality, read, segment, sign};
 use crate::stop::Stop;
 use std::rc::Rc;
@@ -30,7 +30,8 @@ pub(super) fn front<'s>(scope: Scope<'s, Epoch>, job: &Arc<Job>, stop: &Stop) ->
     let (drafts, uncut) = segment::segment(rows, Segmenter::new(&job.settings.segment));
     let (drafts, foreign) = identify::identify(drafts, Arc::clone(&job.identifier), &job.settings.identify);
     let (drafts, poor) = quality::quality(drafts, &job.settings.quality);
-    let signed = sign::sign(drafts, &job.settings.sign, job.shard_keys(), Rc::clone(&credits), job.settings.seed);
+    let signed =
+        sign::sign(drafts, &job.settings.sign, job.shard_keys(), Rc::clone(&credits), job.settings.seed);
     let notes = scope.concatenate([unread, uncut, foreign, poor]);
     Front { signed, notes, credits }
 }

@@ -6,11 +6,11 @@
 use super::roles::{self, Endpoints, Roles, Shared};
 use crate::config::Settings;
 use crate::error::Result;
+use crate::llm::Role;
 use crate::llm::embedded::lid::Lid;
 use crate::llm::journal::Journal;
 use crate::llm::models::{Cache, LID};
 use crate::llm::prompt::Prompts;
-use crate::llm::Role;
 use crate::model::Stage;
 use crate::sink::manifest::{Delta, Manifest, ShardEntry};
 use crate::sink::parts::PartContext;
@@ -181,7 +181,8 @@ fn entries(shards: &[Shard], surveys: &[Survey], known: Option<&Manifest>) -> Re
 fn entry(shard: &Shard, survey: &Survey, known: Option<&Manifest>) -> Result<ShardEntry> {
     let modified_ns = u64::try_from(shard.modified_ns).unwrap_or(0);
     let same = known.and_then(|known| known.shard(&shard.key));
-    let same = same.filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
+    let same =
+        same.filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
     let digest = same.map_or_else(|| list::digest(shard), |same| Ok(same.digest))?;
     Ok(ShardEntry {
         key: shard.key.clone(),
@@ -202,4 +203,3 @@ fn fingerprint(settings: &Settings) -> Result<u128> {
     }
     Ok(hasher.digest128())
 }
-

@@ -16,9 +16,9 @@ pub(super) fn english<'s>(
     runtime: &Handle,
     stop: &Stop,
 ) -> Stream<'s, Epoch, Bundle> {
-    [&roles.translate, &roles.instruct, &roles.score, &roles.embed].into_iter().fold(bundles, |bundles, clerk| {
-        consult(bundles, Arc::clone(clerk), runtime.clone(), stop.clone())
-    })
+    [&roles.translate, &roles.instruct, &roles.score, &roles.embed]
+        .into_iter()
+        .fold(bundles, |bundles, clerk| consult(bundles, Arc::clone(clerk), runtime.clone(), stop.clone()))
 }
 
 /// Localize: asked of selected exchanges alone.

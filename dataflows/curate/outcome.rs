@@ -2,8 +2,8 @@
 
 use super::roles::Roles;
 use crate::llm::Role;
-use crate::sink::manifest::{Delta, Manifest};
 use crate::model::{Lang, Stage};
+use crate::sink::manifest::{Delta, Manifest};
 use crate::telemetry::{Cost, Costs, Tally};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -102,7 +102,11 @@ pub fn versions(
     })
 }
 
-fn endpoint_of<'a>(settings: &Settings, endpoints: &'a Endpoints, role: Role) -> Result<&'a Arc<dyn Endpoint>> {
+fn endpoint_of<'a>(
+    settings: &Settings,
+    endpoints: &'a Endpoints,
+    role: Role,
+) -> Result<&'a Arc<dyn Endpoint>> {
     let (name, _) = settings.endpoint_of(role)?;
     endpoints.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))
 }
@@ -153,7 +157,8 @@ pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
     }
     let desk = |role: Role| -> Result<Desk> {
         let (name, settings) = shared.settings.endpoint_of(role)?;
-        let limiter = limiters.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))?;
+        let limiter =
+            limiters.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))?;
         Ok(Desk::new(
             role,
             Arc::clone(endpoint_of(shared.settings, shared.endpoints, role)?),
@@ -180,7 +185,12 @@ pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
             settings.seed,
             settings.instruct.clone(),
         )?),
-        score: Arc::new(score::Score::new(desk(Role::Score)?, Some(desk(Role::Embed)?), prompts(), settings.score.clone())?),
+        score: Arc::new(score::Score::new(
+            desk(Role::Score)?,
+            Some(desk(Role::Embed)?),
+            prompts(),
+            settings.score.clone(),
+        )?),
         embed: Arc::new(embed::Embed::new(
             desk(Role::Embed)?,
             Arc::clone(shared.codebook),

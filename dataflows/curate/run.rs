@@ -24,7 +24,12 @@ const KEEP: usize = 2;
 ///
 /// # Errors
 /// As [`prepare`](super::prepare) and [`execute`].
-pub fn curate(settings: Settings, endpoints: Option<Endpoints>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+pub fn curate(
+    settings: Settings,
+    endpoints: Option<Endpoints>,
+    runtime: &Handle,
+    stop: &Stop,
+) -> Result<Outcome> {
     execute(&Arc::new(prepare(settings, endpoints, stop)?), runtime, stop)
 }
 
@@ -72,7 +77,11 @@ fn manifest_of(job: &Job, shares: &[Share], tally: &Tally) -> Manifest {
         audit_mode: job.settings.audit,
         shards: job.entries.clone(),
         parts: shares.iter().flat_map(|share| share.parts.iter().cloned()).collect(),
-        audit: shares.iter().flat_map(|share| &share.audited).flat_map(|audited| audited.files.clone()).collect(),
+        audit: shares
+            .iter()
+            .flat_map(|share| &share.audited)
+            .flat_map(|audited| audited.files.clone())
+            .collect(),
         counts: tally.counts(),
         ..Manifest::default()
     };

@@ -64,7 +64,8 @@ pub(super) fn build(
         let bundles = reread(admitted, Route::Block, &job.rereading, &first, &stop);
         let bundles = counted_rows(bundles, Stage::Translate, &collect);
         let scored = english(bundles, &job.roles, &runtime, &stop);
-        let (scored, failed) = settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
+        let (scored, failed) =
+            settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
         let chosen = select::select(scored.as_collection(), &job.settings.select);
         let chosen_rows = counted(chosen.kept.inner, Stage::Localize, &collect, |row| row.row.lang);
         let Reused { wanted, parts: standing, notes: stood } =

@@ -15,7 +15,10 @@ use std::sync::Arc;
 /// # Errors
 /// What keeps the topics from being read, embedded or written.
 pub fn codebook(flags: &cli::Codebook) -> Result<()> {
-    let settings = flags.settings.as_deref().map_or_else(|| Ok(Settings::default()), |path| Settings::load(path, &[]))?;
+    let settings = flags
+        .settings
+        .as_deref()
+        .map_or_else(|| Ok(Settings::default()), |path| Settings::load(path, &[]))?;
     let away = |what: &str, cause: std::io::Error| Error::unavailable(what.to_owned()).because(cause);
     let topics = std::fs::read_to_string(&flags.topics)
         .map_err(|cause| away(&format!("topics unreadable: path={}", flags.topics.display()), cause))?;

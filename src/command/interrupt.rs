@@ -12,7 +12,10 @@ pub fn watch(runtime: &Handle, stop: Stop) {
     runtime.spawn(async move {
         next().await;
         tracing::warn!("stopping: run the same command again to resume; Ctrl-C again to stop at once");
-        stop.raise(Error::new(ErrorKind::Interrupted, "interrupted: remedy=run the same command again to resume"));
+        stop.raise(Error::new(
+            ErrorKind::Interrupted,
+            "interrupted: remedy=run the same command again to resume",
+        ));
         next().await;
         std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
     });

@@ -14,7 +14,8 @@ pub fn settings(flags: &cli::Print) -> Result<()> {
         Some(path) => Settings::load(path, &flags.set)?,
         None => Settings::parse("", &flags.set)?,
     };
-    let text = toml::to_string_pretty(&settings).map_err(|cause| Error::bug("settings not written").because(cause))?;
+    let text = toml::to_string_pretty(&settings)
+        .map_err(|cause| Error::bug("settings not written").because(cause))?;
     terminal::say(text.trim_end());
     Ok(())
 }

@@ -196,7 +196,12 @@ impl EndpointSettings {
         }
         let checks = [
             ("in_flight", f64::from(self.in_flight), 1.0..=16384.0, "64"),
-            ("requests_per_minute", f64::from(self.requests_per_minute.unwrap_or(1)), 1.0..=1e7, "leave it out"),
+            (
+                "requests_per_minute",
+                f64::from(self.requests_per_minute.unwrap_or(1)),
+                1.0..=1e7,
+                "leave it out",
+            ),
             ("tokens_per_minute", self.tokens_per_minute.unwrap_or(100) as f64, 100.0..=1e15, "leave it out"),
             ("timeout_seconds", self.timeout_seconds, 0.01..=86_400.0, "120"),
             ("connect_timeout_seconds", self.connect_timeout_seconds, 0.01..=3600.0, "10"),
@@ -208,7 +213,9 @@ impl EndpointSettings {
             ("price_input", self.price_input.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
             ("price_output", self.price_output.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
         ];
-        checks.into_iter().try_for_each(|(name, value, range, remedy)| within(key, name, value, range, remedy))
+        checks
+            .into_iter()
+            .try_for_each(|(name, value, range, remedy)| within(key, name, value, range, remedy))
     }
 
     fn check_url(&self, key: &str) -> Result<()> {
@@ -331,7 +338,9 @@ mod tests {
     fn defaults_pass_and_each_mistake_names_its_key() {
         EndpointSettings::default().check("endpoints.embedded").expect("default");
         http().check("endpoints.gpt").expect("smallest");
-        assert!(told(&EndpointSettings { in_flight: 0, ..http() }).contains("endpoints.gpt.in_flight, value=0"));
+        assert!(
+            told(&EndpointSettings { in_flight: 0, ..http() }).contains("endpoints.gpt.in_flight, value=0")
+        );
         assert!(told(&EndpointSettings { timeout_seconds: f64::NAN, ..http() }).contains("timeout_seconds"));
         assert!(told(&EndpointSettings { model: String::new(), ..http() }).contains("gpt.model"));
         assert!(told(&EndpointSettings { url: "api.example.com".into(), ..http() }).contains("gpt.url"));

@@ -41,7 +41,9 @@ pub fn consult<'s>(
         move |input, output| {
             input.for_each(|stamp, bundle| {
                 let bundle = std::mem::take(bundle);
-                let (Some(ticket), Some(capability)) = (tickets.next(), stamp.retain_least(0)) else { return };
+                let (Some(ticket), Some(capability)) = (tickets.next(), stamp.retain_least(0)) else {
+                    return;
+                };
                 if bundle.rows.iter().all(|row| row.outcome.is_some()) {
                     output.session_with_builder(&capability).give_container(&mut { bundle });
                     return;

@@ -131,7 +131,8 @@ impl Desk {
 
     /// Asks until there is an answer, or until asking is of no use.
     async fn tried(&self, line: &Line, ask: &Ask, key: u128, bytes: usize) -> Result<Reply, Trouble> {
-        let tokens = u64::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX).saturating_add(most_written(ask));
+        let tokens =
+            u64::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX).saturating_add(most_written(ask));
         let mut waits = line.retry.waits(key);
         let answers = line.limiter.health().answers();
         let (mut broken, mut waited) = (0, 0);
@@ -178,7 +179,8 @@ impl Desk {
             };
             let own = waits.next().unwrap_or(line.retry.most_wait);
             // A server that says when is believed; one that says "now" is not.
-            tokio::time::sleep(wait.filter(|wait| !wait.is_zero()).map_or(own, |wait| line.believed(wait))).await;
+            tokio::time::sleep(wait.filter(|wait| !wait.is_zero()).map_or(own, |wait| line.believed(wait)))
+                .await;
         }
     }
 

@@ -76,14 +76,16 @@ mod tests {
     #[test]
     fn a_key_is_never_shown() {
         let key = Key::of(" sk-Secret99\n").expect("plain");
-        let shown = format!("{key:?} {:?} {}", key.bearer(), key.redact("wrong key: sk-Secret99, sk-Secret99"));
+        let shown =
+            format!("{key:?} {:?} {}", key.bearer(), key.redact("wrong key: sk-Secret99, sk-Secret99"));
         assert!(!shown.contains("Secret99"), "{shown}");
         assert_eq!(key.bearer().to_str().expect("ascii"), "Bearer sk-Secret99");
     }
 
     #[test]
     fn an_unset_variable_is_named() {
-        let told = Key::from_env("endpoints.gpt.key_env", "ISOGLOSS_NO_SUCH_KEY").expect_err("unset").to_string();
+        let told =
+            Key::from_env("endpoints.gpt.key_env", "ISOGLOSS_NO_SUCH_KEY").expect_err("unset").to_string();
         assert!(told.contains("not set") && told.contains("ISOGLOSS_NO_SUCH_KEY"), "{told}");
         assert!(Key::of("a\nb").is_none() && Key::of("clé").is_none() && Key::of("  ").is_none());
     }

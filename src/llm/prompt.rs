@@ -155,7 +155,9 @@ pub fn unfenced(reply: &str) -> Option<String> {
         line.strip_prefix("[[").is_some_and(code) || line.strip_suffix("]]").is_some_and(code)
     };
     let kept: Vec<&str> = reply.lines().filter(|line| !marker(line)).collect();
-    let mixed = kept.iter().any(|line| line.split(|c: char| !c.is_ascii_hexdigit()).any(code) && (line.contains("[[") || line.contains("]]")));
+    let mixed = kept.iter().any(|line| {
+        line.split(|c: char| !c.is_ascii_hexdigit()).any(code) && (line.contains("[[") || line.contains("]]"))
+    });
     (!mixed).then(|| kept.join("\n"))
 }
 
@@ -173,8 +175,22 @@ fn mark_of(secret: u64, turn: u64, text: &str) -> String {
 
 /// Beginnings and ends of control tokens that chat models read: broken by a space.
 const TOKENS: [&str; 16] = [
-    "<|", "|>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>", "<bos>", "<eos>", "<start_of_turn>",
-    "<end_of_turn>", "<pad>", "<unk>", "[SYSTEM_PROMPT]", "[TOOL_CALLS]",
+    "<|",
+    "|>",
+    "[INST]",
+    "[/INST]",
+    "<<SYS>>",
+    "<</SYS>>",
+    "<s>",
+    "</s>",
+    "<bos>",
+    "<eos>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<pad>",
+    "<unk>",
+    "[SYSTEM_PROMPT]",
+    "[TOOL_CALLS]",
 ];
 
 /// Text without what a reader does not see and a model does: control codes, invisible tags, directions and

@@ -37,9 +37,12 @@ impl Scripted {
     /// A small model's stand-in: plausible, deterministic answers to translation, completions and embeddings.
     /// Like the embedded models it does not chat; [`offering`](Self::offering) chat makes it a large one's.
     pub fn echo() -> Self {
-        Self::new(|ask| Ok(paid(ask, echo::answer(ask))))
-            .named("scripted-echo-1")
-            .offering(Offers { translate: true, chat: false, complete: true, embed: true })
+        Self::new(|ask| Ok(paid(ask, echo::answer(ask)))).named("scripted-echo-1").offering(Offers {
+            translate: true,
+            chat: false,
+            complete: true,
+            embed: true,
+        })
     }
 
     /// Under another identity.

@@ -105,7 +105,9 @@ impl Codebook {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is too large for the format.
     pub fn write(&self) -> Result<Vec<u8>> {
         let size = |value: usize| {
-            u32::try_from(value).map(u32::to_le_bytes).map_err(|_| Error::config(format!("codebook too large: key={KEY}")))
+            u32::try_from(value)
+                .map(u32::to_le_bytes)
+                .map_err(|_| Error::config(format!("codebook too large: key={KEY}")))
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(size(self.version.len())?);
@@ -154,7 +156,9 @@ impl Codebook {
         if self.dims == 0 {
             return Ok(0);
         }
-        let dot = |code: &[i8]| -> i32 { code.iter().zip(vector).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum() };
+        let dot = |code: &[i8]| -> i32 {
+            code.iter().zip(vector).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+        };
         let codes = self.vectors.chunks_exact(self.dims).zip(&self.names).zip(0_u32..);
         let best = codes.max_by_key(|((code, name), _)| (dot(code), u64::MAX - xxh3_64(name.as_bytes())));
         Ok(best.map_or(0, |(_, cell)| cell))
@@ -182,7 +186,8 @@ fn text(rest: &mut &[u8]) -> Option<String> {
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the line, if one is broken or a name stands twice.
 pub fn topics_of(tsv: &str) -> Result<(String, Vec<(String, String)>)> {
-    let broken = |what: &str, line: usize| Error::config(format!("topics unreadable: {what}: line={}", line + 1));
+    let broken =
+        |what: &str, line: usize| Error::config(format!("topics unreadable: {what}: line={}", line + 1));
     let mut lines = tsv.lines().enumerate();
     let version = lines.next().and_then(|(_, line)| line.strip_prefix("# ")).map(str::trim);
     let version = version.filter(|version| !version.is_empty()).ok_or_else(|| broken("no `# version`", 0))?;
@@ -215,7 +220,9 @@ pub async fn build(desk: &Desk, tsv: &str) -> Result<Vec<u8>> {
             Err(_) => return Err(Error::unavailable(format!("endpoint gave no vector: topic={name:?}"))),
         };
         if book.dims != 0 && book.dims != vector.len() {
-            return Err(Error::unavailable(format!("endpoint gave vectors of several sizes: topic={name:?}")));
+            return Err(Error::unavailable(format!(
+                "endpoint gave vectors of several sizes: topic={name:?}"
+            )));
         }
         book.dims = vector.len();
         book.names.push(name);

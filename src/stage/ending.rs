@@ -81,7 +81,11 @@ pub(crate) async fn ask_logprobs(desk: &Desk, ask: Ask) -> Result<Vec<f64>, End>
         return Err(Error::bug("log-probabilities asked by another ask").into());
     };
     match desk.ask(&ask).await? {
-        Answer::LogProbs(values) if values.len() == contexts.len() && values.iter().all(|v| v.is_finite()) => Ok(values),
+        Answer::LogProbs(values)
+            if values.len() == contexts.len() && values.iter().all(|v| v.is_finite()) =>
+        {
+            Ok(values)
+        }
         _ => Err(MALFORMED),
     }
 }

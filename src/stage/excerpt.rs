@@ -13,7 +13,8 @@ pub fn excerpt(text: &str, most_chars: usize, lang: Lang) -> &str {
     };
     let head = text.get(..limit).unwrap_or(text);
     let kept = |end: &usize| *end * 2 >= limit;
-    let sentence = sentence_ends(text, lang).into_iter().take_while(|end| trimmed(text, *end) <= limit).last();
+    let sentence =
+        sentence_ends(text, lang).into_iter().take_while(|end| trimmed(text, *end) <= limit).last();
     let word = || head.rfind(char::is_whitespace);
     let end = sentence.filter(kept).or_else(|| word().filter(kept)).unwrap_or(limit);
     text.get(..trimmed(text, end)).unwrap_or(head)

@@ -17,7 +17,7 @@ use crate::model::Reason;
 pub use digits::digits_kept;
 pub use language::{Tongue, in_script, script_share};
 pub use length::{length_within, one_line, ratio_within};
-pub use phrases::{no_refusal, no_reference};
+pub use phrases::{no_reference, no_refusal};
 pub use repeats::no_loop;
 pub use words::{content_stems, content_words, copied_run, grounded, no_copy, words};
 

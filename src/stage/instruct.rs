@@ -77,7 +77,11 @@ impl Instruct {
     async fn instructed(&self, exchange: &mut Exchange) -> Result<(), End> {
         let offers = self.desk.endpoint().offers();
         if offers.chat {
-            let text = super::excerpt::excerpt(&exchange.response_en, self.settings.text_chars, super::translate::english()?);
+            let text = super::excerpt::excerpt(
+                &exchange.response_en,
+                self.settings.text_chars,
+                super::translate::english()?,
+            );
             let style = instruction_style(exchange.id, self.seed, &self.settings.chat.styles);
             exchange.instruction_en =
                 chat::write(&self.desk, &self.prompts, &self.settings.chat, style, text).await?;

@@ -43,7 +43,13 @@ pub struct LocalizeSettings {
 
 impl Default for LocalizeSettings {
     fn default() -> Self {
-        Self { reference_chars: 1500, temperature_milli: 0, least_ratio: 0.4, most_ratio: 2.5, other_lang: 0.8 }
+        Self {
+            reference_chars: 1500,
+            temperature_milli: 0,
+            least_ratio: 0.4,
+            most_ratio: 2.5,
+            other_lang: 0.8,
+        }
     }
 }
 

@@ -24,8 +24,8 @@ pub mod sample;
 pub mod score;
 pub mod segment;
 pub mod select;
-mod shares;
 pub mod settle;
+mod shares;
 pub mod shingle;
 pub mod sign;
 #[cfg(test)]

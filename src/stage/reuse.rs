@@ -66,7 +66,8 @@ pub fn reuse<'s>(
                 let ([a, b, c], rows) = entry.remove();
                 let (mut wanted, mut parts, mut notes) =
                     (wanted_out.activate(), parts_out.activate(), notes_out.activate());
-                let (mut wanted, mut parts, mut notes) = (wanted.session(&a), parts.session(&b), notes.session(&c));
+                let (mut wanted, mut parts, mut notes) =
+                    (wanted.session(&a), parts.session(&b), notes.session(&c));
                 for (shard, rows) in by_shard(rows) {
                     match standing(&ctx, known.as_deref(), shard, &rows) {
                         Err(error) => stop.raise(error),
@@ -128,7 +129,11 @@ fn ends_of(part: &Part, shard: u32, rows: &[Wanted]) -> Vec<Note> {
         .map(|note| (note.place, note))
         .collect();
     let of_part = rows.iter().filter(|row| row.lang == part.lang);
-    let kept = |row: &Wanted| Note { place: row.place, lang: row.lang, verdict: Verdict::kept(Stage::Localize, 0.0) };
+    let kept = |row: &Wanted| Note {
+        place: row.place,
+        lang: row.lang,
+        verdict: Verdict::kept(Stage::Localize, 0.0),
+    };
     of_part.map(|row| ended.get(&row.place).copied().unwrap_or_else(|| kept(row))).collect()
 }
 

@@ -106,7 +106,12 @@ impl Score {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the endpoint does not offer what the method needs.
-    pub fn new(desk: Desk, vectors: Option<Desk>, prompts: Arc<Prompts>, settings: ScoreSettings) -> Result<Self> {
+    pub fn new(
+        desk: Desk,
+        vectors: Option<Desk>,
+        prompts: Arc<Prompts>,
+        settings: ScoreSettings,
+    ) -> Result<Self> {
         let offers = desk.endpoint().offers();
         let method = match settings.method {
             Method::Auto if offers.complete => Method::Gain,
@@ -139,8 +144,15 @@ impl Score {
             Method::Gain => self.gain(exchange).await?,
             _ => {
                 let text = excerpt(&exchange.response_en, self.settings.text_chars, english()?);
-                rating::rate(&self.desk, &self.prompts, &self.settings, self.method, &exchange.instruction_en, text)
-                    .await?
+                rating::rate(
+                    &self.desk,
+                    &self.prompts,
+                    &self.settings,
+                    self.method,
+                    &exchange.instruction_en,
+                    text,
+                )
+                .await?
             }
         };
         if score.is_finite() { Ok(score) } else { Err(super::ending::MALFORMED) }
@@ -152,7 +164,9 @@ impl Score {
         let answered = ask_vector(desk, text.to_owned()).await?;
         match cosine(&asked, &answered) {
             None => Err(super::ending::MALFORMED),
-            Some(cosine) if cosine < self.settings.least_cosine => Err(End::Dropped(Reason::LowCosine, cosine)),
+            Some(cosine) if cosine < self.settings.least_cosine => {
+                Err(End::Dropped(Reason::LowCosine, cosine))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -171,7 +185,8 @@ impl Score {
 
 /// The cosine of two quantised vectors; `None` if their dimensions differ or one is zero.
 pub fn cosine(a: &[i8], b: &[i8]) -> Option<f64> {
-    let dot = |a: &[i8], b: &[i8]| -> i64 { a.iter().zip(b).map(|(x, y)| i64::from(*x) * i64::from(*y)).sum() };
+    let dot =
+        |a: &[i8], b: &[i8]| -> i64 { a.iter().zip(b).map(|(x, y)| i64::from(*x) * i64::from(*y)).sum() };
     let (dot_of, norms) = (dot(a, b), (dot(a, a), dot(b, b)));
     (a.len() == b.len() && norms.0 > 0 && norms.1 > 0)
         .then(|| dot_of as f64 / ((norms.0 as f64).sqrt() * (norms.1 as f64).sqrt()))

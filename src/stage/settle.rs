@@ -7,9 +7,7 @@
 //! of the model stages.
 
 use super::sign::{Scratch, Signer};
-use crate::model::{
-    Bundle, Epoch, Exchange, FragmentRow, Lang, Note, Scored, content_of, micros, tick_of,
-};
+use crate::model::{Bundle, Epoch, Exchange, FragmentRow, Lang, Note, Scored, content_of, micros, tick_of};
 use crate::source::Credits;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
@@ -41,7 +39,9 @@ pub fn settle<'s>(
             let (mut scored, mut notes) = (scored.activate(), notes.activate());
             input.for_each_stamp(|stamp, bundles| {
                 let Some(time) = stamp.least().copied() else { return };
-                let (Some(first), Some(second)) = (stamp.retain_least(0), stamp.retain_least(1)) else { return };
+                let (Some(first), Some(second)) = (stamp.retain_least(0), stamp.retain_least(1)) else {
+                    return;
+                };
                 for bundle in bundles {
                     let Bundle { rows, weight, .. } = std::mem::take(bundle);
                     for exchange in rows {

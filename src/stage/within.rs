@@ -5,7 +5,12 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 /// `value` is within `range`.
-pub(crate) fn within<T: PartialOrd + Debug>(key: &str, field: &str, value: T, range: RangeInclusive<T>) -> Result<()> {
+pub(crate) fn within<T: PartialOrd + Debug>(
+    key: &str,
+    field: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
     }

@@ -61,7 +61,10 @@ type Reply = Response<BoxBody<Bytes, io::Error>>;
 
 impl Server {
     /// Starts one that answers after `delay`. `script` sees the user message and how often it was asked before.
-    pub(crate) async fn start(delay: Duration, script: impl Fn(&str, u32) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        delay: Duration,
+        script: impl Fn(&str, u32) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         let server = Self { url, seen: Arc::default() };
@@ -71,7 +74,8 @@ impl Server {
                 stream.set_nodelay(true).expect("a socket");
                 let (ours, script) = (ours.clone(), Arc::clone(&script));
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| handle(ours.clone(), Arc::clone(&script), delay, request));
+                    let service =
+                        service_fn(move |request| handle(ours.clone(), Arc::clone(&script), delay, request));
                     let served = hyper::server::conn::http1::Builder::new();
                     // A connection that the script breaks ends with an error, as it should.
                     let _ = served.serve_connection(TokioIo::new(stream), service).await;
@@ -87,12 +91,22 @@ impl Server {
     }
 }
 
-async fn handle(server: Server, script: Arc<Script>, delay: Duration, request: Request<Incoming>) -> io::Result<Reply> {
+async fn handle(
+    server: Server,
+    script: Arc<Script>,
+    delay: Duration,
+    request: Request<Incoming>,
+) -> io::Result<Reply> {
     let key = request.headers().get("authorization").map(|key| key.to_str().expect("ascii").to_owned());
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
     let text = body["messages"].as_array().and_then(|all| all.last()).map(|last| &last["content"]);
-    let text = text.or(body.get("input")).or(body.get("q")).and_then(|text| text.as_str()).unwrap_or_default().to_owned();
+    let text = text
+        .or(body.get("input"))
+        .or(body.get("q"))
+        .and_then(|text| text.as_str())
+        .unwrap_or_default()
+        .to_owned();
     let before = {
         let mut seen = server.seen();
         seen.keys.extend(key);
@@ -115,7 +129,8 @@ async fn handle(server: Server, script: Arc<Script>, delay: Duration, request: R
     }
     server.seen().now -= 1;
     let json = |status: u16| Response::builder().status(status).header("content-type", "application/json");
-    let whole = |text: String| Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed();
+    let whole =
+        |text: String| Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed();
     let reply = match act {
         Act::Answer => {
             server.seen().asked.entry(text.clone()).or_default().1 += 1;
@@ -162,7 +177,10 @@ impl Body for Broken {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let data = |bytes: Bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
         let start = std::mem::take(&mut self.start);
         if !start.is_empty() {

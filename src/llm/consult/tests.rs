@@ -32,7 +32,10 @@ impl Clerk for Slow {
 
     fn treat<'a>(&'a self, exchange: &'a mut Exchange) -> Pending<'a, Result<(), Error>> {
         Box::pin(async move {
-            assert!(exchange.outcome.is_none() && exchange.response_en.is_empty(), "asked a row that has its outcome");
+            assert!(
+                exchange.outcome.is_none() && exchange.response_en.is_empty(),
+                "asked a row that has its outcome"
+            );
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(u64::from(exchange.place.row % 4))).await;
@@ -69,8 +72,14 @@ fn bundles(sizes: &[usize], shard: u32) -> Vec<Bundle> {
 }
 
 /// Runs bundles (one epoch each) through the operator on each worker; gives what came out with its epoch.
-fn through(workers: usize, sizes: &[usize], clerk: Arc<dyn Clerk>, stop: &Stop) -> Result<Vec<(Epoch, Bundle)>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+fn through(
+    workers: usize,
+    sizes: &[usize],
+    clerk: Arc<dyn Clerk>,
+    stop: &Stop,
+) -> Result<Vec<(Epoch, Bundle)>> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let (handle, flag, sizes) = (runtime.handle().clone(), stop.clone(), sizes.to_vec());
     let parts = workers::run(workers, stop, move |worker| {
         let shard = u32::try_from(worker.index()).expect("few");
@@ -133,7 +142,8 @@ fn the_rows_of_many_bundles_are_asked_at_once() {
 #[test]
 fn an_error_ends_the_run_on_every_worker() {
     for workers in 1..=3 {
-        let clerk = Slow::new(|row| if row == 50 { Err(Error::unavailable("endpoint away")) } else { Ok(()) });
+        let clerk =
+            Slow::new(|row| if row == 50 { Err(Error::unavailable("endpoint away")) } else { Ok(()) });
         let told = through(workers, &[20; 5], clerk, &Stop::default()).expect_err("ended").to_string();
         assert_eq!(told, "endpoint away");
     }

@@ -147,7 +147,10 @@ mod tests {
         drop(second);
         let figures = meter.figures(Role::Score);
         assert_eq!((figures.calls, figures.retries), (1, 1));
-        assert!((Duration::from_millis(20)..Duration::from_millis(39)).contains(&figures.busy), "{figures:?}");
+        assert!(
+            (Duration::from_millis(20)..Duration::from_millis(39)).contains(&figures.busy),
+            "{figures:?}"
+        );
         assert_eq!(meter.figures(Role::Embed), Figures::default());
     }
 }

@@ -144,7 +144,10 @@ async fn an_absent_endpoint_is_waited_for_then_ends_the_run_without_a_fault() {
     while let Some(done) = asks.join_next().await {
         let Err(Trouble::Run(error)) = done.expect("no panic") else { panic!("nobody answers") };
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert!(error.to_string().contains("connection refused") && error.to_string().contains("remedy="), "{error}");
+        assert!(
+            error.to_string().contains("connection refused") && error.to_string().contains("remedy="),
+            "{error}"
+        );
     }
     assert!((200..5000).contains(&start.elapsed().as_millis()));
     assert_eq!(dead.meter.figures(Role::Embed).faults, 0);
@@ -190,7 +193,9 @@ async fn a_row_that_always_finds_the_endpoint_busy_is_given_up_while_others_are_
 #[tokio::test]
 async fn fatal_refusals_and_the_stop_flag_end_the_run() {
     let fatal = bench(|_| Err(Refusal::Fatal(Error::config("wrong key"))));
-    assert!(matches!(fatal.desk.ask(&ask("a")).await, Err(Trouble::Run(error)) if error.to_string() == "wrong key"));
+    assert!(
+        matches!(fatal.desk.ask(&ask("a")).await, Err(Trouble::Run(error)) if error.to_string() == "wrong key")
+    );
     assert_eq!(fatal.endpoint.asked_at_all(), 1);
 
     let stopped = bench(answered);

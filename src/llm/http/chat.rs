@@ -57,8 +57,9 @@ fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusa
     let response_format = match schema.as_ref().filter(|_| endpoint.schema_mode) {
         None => None,
         Some(schema) => {
-            let schema: Value = serde_json::from_str(schema)
-                .map_err(|cause| Refusal::Fatal(Error::bug("schema of a prompt is no JSON").because(cause)))?;
+            let schema: Value = serde_json::from_str(schema).map_err(|cause| {
+                Refusal::Fatal(Error::bug("schema of a prompt is no JSON").because(cause))
+            })?;
             let named = json!({ "name": "reply", "strict": true, "schema": schema });
             Some(json!({ "type": "json_schema", "json_schema": named }))
         }
@@ -160,7 +161,10 @@ impl Page {
     fn reply(self, ask: &Ask) -> Result<Reply, Refusal> {
         let Some(choice) = self.choices.into_iter().next() else {
             let said = self.error.map_or_else(|| "no choices".to_owned(), |error| error.to_string());
-            return Err(Refusal::Transient(format!("reply without an answer: said={:?}", super::status::spoken(&said))));
+            return Err(Refusal::Transient(format!(
+                "reply without an answer: said={:?}",
+                super::status::spoken(&said)
+            )));
         };
         let text = match choice.message.content {
             Some(Content::Text(text)) => text,

@@ -49,7 +49,8 @@ fn the_body_is_what_the_api_says() {
             settings.schema_mode = true;
             settings.temperature = Some(1.0);
             settings.token_limit = TokenLimit::MaxCompletionTokens;
-            settings.extra = toml::from_str("top_p = 0.9\nchat_template_kwargs = { thinking = false }").expect("toml");
+            settings.extra =
+                toml::from_str("top_p = 0.9\nchat_template_kwargs = { thinking = false }").expect("toml");
         }),
         &turn(schema, true),
     );
@@ -84,7 +85,8 @@ fn replies_of_several_servers_are_understood() {
     assert_eq!(ends(filtered), (String::new(), Finish::Filtered));
     let refused = r#"{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}]}"#;
     assert_eq!(ends(refused), ("No.".into(), Finish::Filtered));
-    let parts = r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]}"#;
+    let parts =
+        r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]}"#;
     assert_eq!(ends(parts), ("ab".into(), Finish::Stop));
 }
 

@@ -68,7 +68,10 @@ mod tests {
         assert!([502, 504, 522].iter().all(|code| matches!(of(*code, ""), Refusal::Away(_))));
         assert!([400, 413, 422, 418].iter().all(|code| matches!(of(*code, ""), Refusal::Rejected(_))));
         for code in [301, 307, 401, 403, 404] {
-            assert!(matches!(of(code, ""), Refusal::Fatal(error) if error.kind() == ErrorKind::Config), "{code}");
+            assert!(
+                matches!(of(code, ""), Refusal::Fatal(error) if error.kind() == ErrorKind::Config),
+                "{code}"
+            );
         }
         for refused in [of(402, ""), of(429, "{\"code\":\"insufficient_quota\"}")] {
             assert!(matches!(refused, Refusal::Fatal(error) if error.kind() == ErrorKind::Unavailable));

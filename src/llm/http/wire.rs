@@ -60,8 +60,10 @@ impl Wire {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|cause| {
-            Error::config(format!("no client: key=endpoints.{name}, remedy=see the certificates of the system"))
-                .because(cause.without_url())
+            Error::config(format!(
+                "no client: key=endpoints.{name}, remedy=see the certificates of the system"
+            ))
+            .because(cause.without_url())
         })?;
         let most_reply_bytes = usize::try_from(settings.most_reply_bytes).unwrap_or(usize::MAX);
         Ok(Self { client, base, name: name.to_owned(), key, most_reply_bytes })
@@ -73,8 +75,9 @@ impl Wire {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there can be none.
     pub fn address(&self, path: &str) -> Result<Url> {
         let whole = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
-        Url::parse(&whole)
-            .map_err(|cause| Error::config(format!("no address: key=endpoints.{}.url", self.name)).because(cause))
+        Url::parse(&whole).map_err(|cause| {
+            Error::config(format!("no address: key=endpoints.{}.url", self.name)).because(cause)
+        })
     }
 
     /// The key, for APIs that take it in the body.
@@ -99,7 +102,10 @@ impl Wire {
         }
         let bytes = bytes?;
         serde_json::from_slice(&bytes).map_err(|cause| {
-            Refusal::Transient(format!("reply not understood: {cause}, said={:?}", spoken(&self.said(&bytes))))
+            Refusal::Transient(format!(
+                "reply not understood: {cause}, said={:?}",
+                spoken(&self.said(&bytes))
+            ))
         })
     }
 

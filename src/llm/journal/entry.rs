@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn keys_tell_apart_whatever_can_change_an_answer() {
         let lang = |tag| Lang::from_tag(tag).expect("in the table");
-        let translate = |from, text: &str| Ask::Translate { from: lang(from), to: lang("eng_Latn"), text: text.into() };
+        let translate =
+            |from, text: &str| Ask::Translate { from: lang(from), to: lang("eng_Latn"), text: text.into() };
         let chat = |user: &str, max_tokens, schema: Option<&str>| Ask::Chat {
             role: Role::Instruct,
             prompt: "instruct-2".into(),

@@ -52,7 +52,11 @@ impl Journal {
         let place = path.display().to_string();
         // redb trusts a file that it closed itself, and may panic on one that was damaged since.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(redb::Error::from).and_then(prepared)
+            Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create(path)
+                .map_err(redb::Error::from)
+                .and_then(prepared)
         }));
         match opened {
             Ok(Ok(database)) => Self::over(database, place, clock),
@@ -67,7 +71,11 @@ impl Journal {
     /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it cannot be made.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self> {
         let place = "memory".to_owned();
-        match Builder::new().create_with_backend(InMemoryBackend::new()).map_err(redb::Error::from).and_then(prepared) {
+        match Builder::new()
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(redb::Error::from)
+            .and_then(prepared)
+        {
             Ok(database) => Self::over(database, place, clock),
             Err(cause) => Err(Error::bug("journal in memory not made").because(cause)),
         }
@@ -173,7 +181,8 @@ impl Journal {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn len(&self) -> Result<u64> {
-        let count = || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(REPLIES)?.len()?) };
+        let count =
+            || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(REPLIES)?.len()?) };
         count().map_err(|error| told(&self.place, error))
     }
 

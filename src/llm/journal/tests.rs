@@ -64,7 +64,10 @@ fn a_second_process_is_told_what_to_do() {
     let _first = open(&path).expect("made");
     let error = open(&path).err().expect("locked");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains("another process") && error.to_string().contains("journal.redb"), "{error}");
+    assert!(
+        error.to_string().contains("another process") && error.to_string().contains("journal.redb"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

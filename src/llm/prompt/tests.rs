@@ -17,7 +17,8 @@ fn every_built_in_file_is_in_the_folder_and_the_other_way_round() {
 
 #[test]
 fn a_name_that_the_facts_lack_is_an_error() {
-    let error = prompts().render("translate-1", "user", context! { lang => "Portuguese" }).expect_err("no text");
+    let error =
+        prompts().render("translate-1", "user", context! { lang => "Portuguese" }).expect_err("no text");
     assert!(error.to_string().contains("translate-1.user.j2"), "{error}");
     assert!(prompts().render("translate-9", "user", context! {}).is_err());
 }
@@ -58,7 +59,10 @@ fn control_tokens_and_hidden_characters_lose_their_force() {
     for token in ["<|", "|>", "</s>", "[INST]", "\u{202e}", "\u{e0041}", "\u{0}", "\u{7f}"] {
         assert!(!plain.contains(token), "{token:?} in {plain:?}");
     }
-    assert_eq!(defuse("zero\u{200d}width joiners and emoji 👩\u{200d}🔬 stay"), "zero\u{200d}width joiners and emoji 👩\u{200d}🔬 stay");
+    assert_eq!(
+        defuse("zero\u{200d}width joiners and emoji 👩\u{200d}🔬 stay"),
+        "zero\u{200d}width joiners and emoji 👩\u{200d}🔬 stay"
+    );
 }
 
 #[test]
@@ -101,7 +105,11 @@ fn prompts_render_as_the_golden_files_say() {
         ("instruct-1", "system", context! {}),
         ("score-1", "user", context! { form => "digit", instruction, response }),
         ("score-1", "system", context! {}),
-        ("localize-1", "user", context! { lang => "Portuguese", name => "Português", instruction, response => "O céu." }),
+        (
+            "localize-1",
+            "user",
+            context! { lang => "Portuguese", name => "Português", instruction, response => "O céu." },
+        ),
         ("localize-1", "system", context! {}),
         ("recipe-1", "ask", context! { text => response }),
         ("recipe-1", "context", context! { request => instruction }),

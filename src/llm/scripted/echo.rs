@@ -43,7 +43,10 @@ pub fn translated(text: &str, from: Lang, to: Lang) -> String {
     let vocabulary = words::of(to);
     let mut out = String::with_capacity(text.len());
     let mut put = |word: &str, glue: bool| {
-        if glue && to.spaced() && out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || ",.;:!?".contains(c)) {
+        if glue
+            && to.spaced()
+            && out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || ",.;:!?".contains(c))
+        {
             out.push(' ');
         }
         out.push_str(word);
@@ -66,7 +69,13 @@ enum Piece {
 
 /// Words, numbers and marks. Where words do not stand apart, a few characters are a word.
 fn pieces(text: &str, lang: Lang) -> Vec<Piece> {
-    let most = if lang.dense() { 2 } else if lang.spaced() { usize::MAX } else { 5 };
+    let most = if lang.dense() {
+        2
+    } else if lang.spaced() {
+        usize::MAX
+    } else {
+        5
+    };
     let mut pieces = Vec::new();
     let (mut word, mut chars) = (String::new(), 0);
     let close = |word: &mut String, pieces: &mut Vec<Piece>| {
@@ -99,7 +108,8 @@ fn pieces(text: &str, lang: Lang) -> Vec<Piece> {
 
 /// Letters, with the marks that scripts of India and Thailand write as characters of their own.
 fn is_letter(c: char) -> bool {
-    c.is_alphabetic() || matches!(c, '\u{0300}'..='\u{036f}' | '\u{093c}'..='\u{094d}' | '\u{0e31}'..='\u{0e4e}')
+    c.is_alphabetic()
+        || matches!(c, '\u{0300}'..='\u{036f}' | '\u{093c}'..='\u{094d}' | '\u{0e31}'..='\u{0e4e}')
 }
 
 fn mark_of(c: char) -> Option<&'static str> {
@@ -129,7 +139,9 @@ fn chat(role: Role, system: &str, user: &str) -> Answer {
     let mut first = Vec::new();
     let text = match role {
         Role::Translate => translated(first_material, named_lang(user).unwrap_or_default(), english),
-        Role::Localize => translated(first_material, english, named_lang(user).or(named_lang(system)).unwrap_or(english)),
+        Role::Localize => {
+            translated(first_material, english, named_lang(user).or(named_lang(system)).unwrap_or(english))
+        }
         Role::Instruct => {
             let completed = completion(first_material, "Explain");
             format!("{{\"unfit\": false, \"instruction\": \"Explain{}\"}}", completed.text)
@@ -155,7 +167,9 @@ fn digits(digit: u64, sure: f64) -> Vec<Token> {
 fn named_lang(prompt: &str) -> Option<Lang> {
     Lang::all()
         .filter(|lang| lang.code() != "eng")
-        .filter_map(|lang| Some((prompt.find(lang.english_name())?, usize::MAX - lang.english_name().len(), lang)))
+        .filter_map(|lang| {
+            Some((prompt.find(lang.english_name())?, usize::MAX - lang.english_name().len(), lang))
+        })
         .min()
         .map(|(_, _, lang)| lang)
 }
@@ -189,10 +203,8 @@ fn last_text(prompt: &str) -> &str {
 /// Four long words of the text behind the opener, as a request would have them; one in eight does not end.
 fn completion(text: &str, opener: &str) -> Completion {
     let seed = hash(opener, 4);
-    let mut long: Vec<&str> = text
-        .split(|c: char| !c.is_alphabetic())
-        .filter(|word| word.chars().count() > 4)
-        .collect();
+    let mut long: Vec<&str> =
+        text.split(|c: char| !c.is_alphabetic()).filter(|word| word.chars().count() > 4).collect();
     long.sort_unstable_by_key(|word| hash(&word.to_lowercase(), seed));
     long.dedup_by_key(|word| word.to_lowercase());
     let mut words = long.into_iter().take(4);
@@ -264,7 +276,9 @@ mod tests {
         let Answer::Chat { text, .. } = chat(Role::Localize, "", user) else { panic!("chat") };
         let portuguese = words::of(lang("por_Latn"));
         assert!(text.trim_end_matches('?').split(' ').all(|word| portuguese.contains(&word)), "{text}");
-        let Answer::Chat { text, .. } = chat(Role::Instruct, "", "[[ab\nThe ocean moves slowly\nab]]") else { panic!() };
+        let Answer::Chat { text, .. } = chat(Role::Instruct, "", "[[ab\nThe ocean moves slowly\nab]]") else {
+            panic!()
+        };
         assert!(serde_json::from_str::<serde_json::Value>(&text).expect("json")["instruction"].is_string());
         let Answer::Chat { text, first, .. } = chat(Role::Score, "", "x") else { panic!("chat") };
         assert_eq!(text, first[0].text);
@@ -278,6 +292,9 @@ mod tests {
             dot as f64 / (127.0 * 127.0)
         };
         assert!((cosine("the sea", "the sea") - 1.0).abs() < 0.05);
-        assert!(cosine("why is the sea salty", "the sea is salty because of rivers") > cosine("why is the sea salty", "bread and butter"));
+        assert!(
+            cosine("why is the sea salty", "the sea is salty because of rivers")
+                > cosine("why is the sea salty", "bread and butter")
+        );
     }
 }

@@ -62,7 +62,9 @@ fn a_list_becomes_a_codebook() {
     });
     let bytes = runtime.block_on(build(&desk, "# t-1\nsea\tTides.\nsky\tBlue light.\n")).expect("built");
     assert_eq!(Codebook::parse(&bytes).expect("readable"), book(&["sea", "sky"], 2, &[10, 1, 15, 1]));
-    for broken in ["", "sea\tTides.", "# t-1\n", "# t-1\nsea Tides.", "# t-1\nsea\tx\nsea\ty", "# t-1\nsea\t "] {
+    for broken in
+        ["", "sea\tTides.", "# t-1\n", "# t-1\nsea Tides.", "# t-1\nsea\tx\nsea\ty", "# t-1\nsea\t "]
+    {
         assert!(runtime.block_on(build(&desk, broken)).is_err(), "{broken}");
     }
 }
@@ -86,7 +88,11 @@ fn the_shipped_list_is_broad_and_its_codebook_is_of_it() {
 
 #[test]
 fn the_shipped_codebook_is_what_its_list_and_model_give() {
-    use crate::llm::{Role, embedded::Embedded, models::{Cache, MINILM, MINILM_TOKENIZER}};
+    use crate::llm::{
+        Role,
+        embedded::Embedded,
+        models::{Cache, MINILM, MINILM_TOKENIZER},
+    };
     let cache = Cache::at(None).expect("a home folder");
     if cache.find(&MINILM).is_none() || cache.find(&MINILM_TOKENIZER).is_none() {
         println!("skipped: the model files are not there, fetch them with `isogloss models --fetch`");
@@ -100,7 +106,10 @@ fn the_shipped_codebook_is_what_its_list_and_model_give() {
     assert_eq!((&again.version, &again.names, again.dims), (&shipped.version, &shipped.names, shipped.dims));
     // Sums of floats may differ in the last bit between processors, and so a component by one.
     let near = again.vectors.iter().zip(&shipped.vectors).all(|(a, b)| a.abs_diff(*b) <= 1);
-    assert!(near, "build it again with `isogloss codebook data/codebooks/topics-1.tsv data/codebooks/topics-1.bin`");
+    assert!(
+        near,
+        "build it again with `isogloss codebook data/codebooks/topics-1.tsv data/codebooks/topics-1.bin`"
+    );
 }
 
 proptest! {

@@ -48,7 +48,10 @@ impl Side {
         Self {
             joined: numbers.iter().map(|number| number.joined.clone()).collect(),
             groups: numbers.iter().flat_map(|number| number.groups.iter().cloned()).collect(),
-            words: words(text).into_iter().flat_map(|word| word.split('-').map(str::to_owned).collect::<Vec<_>>()).collect(),
+            words: words(text)
+                .into_iter()
+                .flat_map(|word| word.split('-').map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
             romans: text.split(|c: char| !c.is_alphanumeric()).filter_map(roman).collect(),
             han: if lang.dense() { han_runs(text) } else { 0 },
             english: lang.code() == "eng",
@@ -58,8 +61,12 @@ impl Side {
 
     /// How many different numbers of this side the other has in no form.
     fn lacking_in(&self, other: &Self) -> usize {
-        let mut lacking: Vec<&str> =
-            self.numbers.iter().filter(|number| !other.has(number)).map(|number| number.joined.as_str()).collect();
+        let mut lacking: Vec<&str> = self
+            .numbers
+            .iter()
+            .filter(|number| !other.has(number))
+            .map(|number| number.joined.as_str())
+            .collect();
         lacking.sort_unstable();
         lacking.dedup();
         lacking.len()
@@ -86,7 +93,8 @@ impl Side {
         }
         let has = |names: &[&str]| names.iter().any(|name| self.words.contains(*name));
         let named = |value: u64| NAMES.iter().any(|(known, names)| *known == value && has(names));
-        let scale = [(100, "hundred"), (1000, "thousand"), (1_000_000, "million"), (1_000_000_000, "billion")];
+        let scale =
+            [(100, "hundred"), (1000, "thousand"), (1_000_000, "million"), (1_000_000_000, "billion")];
         named(value)
             || (value > 20 && value < 100 && named(value / 10 * 10) && named(value % 10))
             || scale.iter().any(|(unit, name)| {
@@ -148,7 +156,10 @@ fn akin(a: &str, b: &str) -> bool {
             return true;
         }
     }
-    long.len() == 4 && short.len() == 2 && long.ends_with(short) && (long.starts_with("1") || long.starts_with("20"))
+    long.len() == 4
+        && short.len() == 2
+        && long.ends_with(short)
+        && (long.starts_with("1") || long.starts_with("20"))
 }
 
 /// The numbers of a text, in order. Groups are parted by `.`, `,` and the like between digits, or by a space before
@@ -196,8 +207,8 @@ fn numbers_of(text: &str) -> Vec<Number> {
 /// The ASCII digit that a decimal digit of any script stands for; superscripts and subscripts count.
 fn digit_of(c: char) -> Option<char> {
     const ZEROS: [u32; 18] = [
-        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20,
-        0x1040, 0xff10,
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
+        0xed0, 0xf20, 0x1040, 0xff10,
     ];
     const MORE: [u32; 3] = [0x17e0, 0x1810, 0x2080];
     match c {
@@ -235,7 +246,9 @@ fn roman(word: &str) -> Option<u32> {
 
 /// Runs of two or more Han numerals.
 fn han_runs(text: &str) -> usize {
-    text.split(|c| !"〇零一二三四五六七八九十百千万億亿兩两".contains(c)).filter(|run| run.chars().count() >= 2).count()
+    text.split(|c| !"〇零一二三四五六七八九十百千万億亿兩两".contains(c))
+        .filter(|run| run.chars().count() >= 2)
+        .count()
 }
 
 #[cfg(test)]
@@ -296,7 +309,8 @@ mod tests {
 
     #[test]
     fn roman_numerals_have_values() {
-        let values: Vec<_> = ["XIX", "IV", "MCMXCVIII", "MIX", "Brasil", ""].iter().map(|word| roman(word)).collect();
+        let values: Vec<_> =
+            ["XIX", "IV", "MCMXCVIII", "MIX", "Brasil", ""].iter().map(|word| roman(word)).collect();
         assert_eq!(values, [Some(19), Some(4), Some(1998), Some(1009), None, None]);
     }
 

@@ -30,7 +30,10 @@ impl Tongue {
     /// [`Reason::WrongLang`] with the confidence in the other language, or the share of letters of other scripts.
     pub fn speaks(&self, reply: &str, lang: Lang) -> Passed {
         in_script(reply, lang)?;
-        let found = self.identifier.as_ref().and_then(|model| model.identify(excerpt(reply, self.sample_chars, lang)));
+        let found = self
+            .identifier
+            .as_ref()
+            .and_then(|model| model.identify(excerpt(reply, self.sample_chars, lang)));
         match found {
             Some((other, confidence)) if other != lang && f64::from(confidence) >= self.least_confidence => {
                 Err((Reason::WrongLang, f64::from(confidence)))
@@ -106,7 +109,9 @@ mod tests {
     #[test]
     fn doubt_is_no_fault() {
         let por = lang("por_Latn");
-        let speaks = |said, sure| Tongue::new(Some(Arc::new(Says(said, sure))), 0.8, 1000).speaks("Como funciona?", por);
+        let speaks = |said, sure| {
+            Tongue::new(Some(Arc::new(Says(said, sure))), 0.8, 1000).speaks("Como funciona?", por)
+        };
         assert!(speaks("spa_Latn", 0.9).is_err());
         assert!(speaks("spa_Latn", 0.7).is_ok());
         assert!(speaks("por_Latn", 0.9).is_ok());

@@ -5,14 +5,37 @@ use crate::model::Reason;
 
 /// What a refusal begins with.
 const SORRY: [&str; 12] = [
-    "i'm sorry", "i am sorry", "sorry,", "i cannot", "i can't", "i can not", "i won't", "i will not", "i'm unable",
-    "i am unable", "unfortunately, i", "as an ai",
+    "i'm sorry",
+    "i am sorry",
+    "sorry,",
+    "i cannot",
+    "i can't",
+    "i can not",
+    "i won't",
+    "i will not",
+    "i'm unable",
+    "i am unable",
+    "unfortunately, i",
+    "as an ai",
 ];
 
 /// What it speaks of.
 const HELP: [&str; 16] = [
-    "assist", "help with", "help you", "comply", "fulfill", "fulfil", "this request", "your request", "that request",
-    "language model", "as an ai", "translate this", "translate that", "provide a translation", "content policy",
+    "assist",
+    "help with",
+    "help you",
+    "comply",
+    "fulfill",
+    "fulfil",
+    "this request",
+    "your request",
+    "that request",
+    "language model",
+    "as an ai",
+    "translate this",
+    "translate that",
+    "provide a translation",
+    "content policy",
     "appropriate",
 ];
 
@@ -34,8 +57,24 @@ pub fn no_refusal(reply: &str) -> Passed {
 
 /// Things that only somebody with the text before them can point at.
 const TEXTS: [&str; 18] = [
-    "text", "passage", "article", "paragraph", "excerpt", "document", "snippet", "extract", "content", "author",
-    "writer", "narrator", "speaker", "post", "page", "answer", "response", "texts",
+    "text",
+    "passage",
+    "article",
+    "paragraph",
+    "excerpt",
+    "document",
+    "snippet",
+    "extract",
+    "content",
+    "author",
+    "writer",
+    "narrator",
+    "speaker",
+    "post",
+    "page",
+    "answer",
+    "response",
+    "texts",
 ];
 
 /// Words that point.
@@ -43,8 +82,14 @@ const POINTERS: [&str; 7] = ["the", "this", "that", "above", "given", "following
 
 /// Phrases that point by themselves.
 const POINTING: [&str; 8] = [
-    "mentioned above", "described above", "as above", "the above", "given above", "according to the text",
-    "based on the text", "stated in the",
+    "mentioned above",
+    "described above",
+    "as above",
+    "the above",
+    "given above",
+    "according to the text",
+    "based on the text",
+    "stated in the",
 ];
 
 /// The request makes sense without the text: no "the passage", no "above". `text` excuses what it speaks of itself (a text
@@ -87,7 +132,12 @@ mod tests {
         ] {
             assert!(no_refusal(refusal).is_err(), "{refusal}");
         }
-        for text in ["I'm sorry, said the king, and left.", "I cannot forget the winter of 1952.", "", "We help you move."] {
+        for text in [
+            "I'm sorry, said the king, and left.",
+            "I cannot forget the winter of 1952.",
+            "",
+            "We help you move.",
+        ] {
             assert!(no_refusal(text).is_ok(), "{text}");
         }
     }
@@ -105,9 +155,16 @@ mod tests {
         ] {
             assert!(no_reference(request, text).is_err(), "{request}");
         }
-        for request in ["Write a short text about tides.", "Why do tides rise above all in spring?", "How high do tides rise?"] {
+        for request in [
+            "Write a short text about tides.",
+            "Why do tides rise above all in spring?",
+            "How high do tides rise?",
+        ] {
             assert!(no_reference(request, text).is_ok(), "{request}");
         }
-        assert!(no_reference("Who was the author of Dom Casmurro?", "Machado, its author, was born in Rio.").is_ok());
+        assert!(
+            no_reference("Who was the author of Dom Casmurro?", "Machado, its author, was born in Rio.")
+                .is_ok()
+        );
     }
 }

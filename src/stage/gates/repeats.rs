@@ -58,7 +58,9 @@ mod tests {
     fn loops_are_told_from_prose() {
         assert!(no_loop(&"and the sea and the sky ".repeat(4), "O mar.").is_err());
         assert!(no_loop(&"very ".repeat(9), "Muito.").is_err());
-        assert!(no_loop("Very, very good: the good, the bad and the good of the sea and the sky.", "").is_ok());
+        assert!(
+            no_loop("Very, very good: the good, the bad and the good of the sea and the sky.", "").is_ok()
+        );
         assert!(no_loop(&"天地玄黄".repeat(6), "x").is_err());
         assert!(no_loop(&"a".repeat(40), "x").is_err());
         assert!(no_loop("", "").is_ok());

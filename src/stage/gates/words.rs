@@ -56,7 +56,9 @@ const FORM: &str = "a about above after again against all also am an and any are
 pub fn content_words(text: &str) -> BTreeSet<String> {
     static FORMS: std::sync::LazyLock<BTreeSet<&'static str>> =
         std::sync::LazyLock::new(|| FORM.split_whitespace().collect());
-    let base = |word: String| word.strip_suffix("'s").or(word.strip_suffix("’s")).map_or(word.clone(), str::to_owned);
+    let base = |word: String| {
+        word.strip_suffix("'s").or(word.strip_suffix("’s")).map_or(word.clone(), str::to_owned)
+    };
     words(text)
         .into_iter()
         .map(base)

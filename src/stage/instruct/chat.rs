@@ -99,7 +99,8 @@ pub(super) async fn write(
     let (reply, _) = ask_chat(desk, ask).await?;
     let instruction = instruction_of(&reply)?;
     let instruction = gates::said(&instruction)?;
-    let judged = |finding: Result<(), gates::Finding>| finding.map_err(|(reason, value)| End::Dropped(reason, value));
+    let judged =
+        |finding: Result<(), gates::Finding>| finding.map_err(|(reason, value)| End::Dropped(reason, value));
     gates::no_refusal(instruction)?;
     judged(gates::length_within(instruction, settings.least_chars, settings.most_chars))?;
     judged(gates::no_reference(instruction, text))?;

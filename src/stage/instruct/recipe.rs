@@ -76,7 +76,8 @@ impl RecipeSettings {
     pub fn check(&self, key: &str) -> Result<()> {
         within(key, "text_chars", self.text_chars, 100..=4000)?;
         within(key, "openers.len", self.openers.len(), 1..=32)?;
-        if let Some(opener) = self.openers.iter().find(|opener| opener.trim() != *opener || opener.is_empty()) {
+        if let Some(opener) = self.openers.iter().find(|opener| opener.trim() != *opener || opener.is_empty())
+        {
             return Err(Error::config(format!(
                 "opener with white space around it: key={key}.openers, value={opener:?}, remedy=trim it"
             )));
@@ -175,7 +176,8 @@ impl Recipe {
             && gates::no_reference(request, text).is_ok()
             && gates::no_copy(request, text, settings.most_copied_words).is_ok()
             && gates::no_loop(request, "").is_ok()
-            && gates::grounded(&gates::content_stems(request), own, &self.foreign, settings.least_grounded).is_ok()
+            && gates::grounded(&gates::content_stems(request), own, &self.foreign, settings.least_grounded)
+                .is_ok()
     }
 }
 

@@ -59,7 +59,9 @@ mod tests {
             *counts.entry(style).or_default() += 1;
         }
         assert!(counts.len() == 5 && counts.values().all(|count| (850..1150).contains(count)), "{counts:?}");
-        assert!((0..50).any(|id| instruction_style(id, 3, &Style::ALL) != instruction_style(id, 4, &Style::ALL)));
+        assert!(
+            (0..50).any(|id| instruction_style(id, 3, &Style::ALL) != instruction_style(id, 4, &Style::ALL))
+        );
         assert_eq!(instruction_style(9, 0, &[]), Style::Task);
         assert!((0..50).all(|id| instruction_style(id, 3, &[Style::Chat]) == Style::Chat));
     }

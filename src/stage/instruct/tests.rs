@@ -16,8 +16,10 @@ fn small(
     completions: &[(&'static str, bool)],
     expects: impl Fn(&str) -> f64 + Send + Sync + 'static,
 ) -> Instruct {
-    let mut said: Vec<Completion> =
-        completions.iter().map(|(text, ended)| Completion { text: (*text).to_owned(), ended: *ended }).collect();
+    let mut said: Vec<Completion> = completions
+        .iter()
+        .map(|(text, ended)| Completion { text: (*text).to_owned(), ended: *ended })
+        .collect();
     said.resize(8, Completion { text: String::new(), ended: true });
     clerk(desk(SMALL, move |ask| match ask {
         Ask::Complete { openers, .. } => {
@@ -139,8 +141,16 @@ fn chat_replies_are_judged() {
         (&long, Dropped, Reason::Length),
         (&twice, Faulted, Reason::Loop),
         (r#"{"unfit": false, "instruction": "Tides?"}"#, Dropped, Reason::Length),
-        (r#"{"unfit": false, "instruction": "Summarise the passage on tides."}"#, Dropped, Reason::RefersToText),
-        (r#"{"unfit": false, "instruction": "潮汐是由月球和太阳对海洋的引力引起的"}"#, Faulted, Reason::WrongLang),
+        (
+            r#"{"unfit": false, "instruction": "Summarise the passage on tides."}"#,
+            Dropped,
+            Reason::RefersToText,
+        ),
+        (
+            r#"{"unfit": false, "instruction": "潮汐是由月球和太阳对海洋的引力引起的"}"#,
+            Faulted,
+            Reason::WrongLang,
+        ),
     ];
     for (reply, ruling, reason) in replies {
         assert_eq!(end_of(&clerk(chat(reply)), translated()), Some((ruling, reason)), "{reply}");
@@ -154,7 +164,9 @@ fn settings_out_of_range_are_named() {
     assert!(InstructSettings::default().check("instruct").is_ok());
     let mut settings = InstructSettings::default();
     settings.recipe.openers = vec!["What is ".into()];
-    assert!(settings.check("instruct").expect_err("space").to_string().contains("key=instruct.recipe.openers"));
+    assert!(
+        settings.check("instruct").expect_err("space").to_string().contains("key=instruct.recipe.openers")
+    );
     let mut settings = InstructSettings::default();
     settings.chat.styles.clear();
     assert!(settings.check("instruct").expect_err("none").to_string().contains("key=instruct.chat.styles"));

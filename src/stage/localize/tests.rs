@@ -21,7 +21,8 @@ impl Identifier for Ear {
 }
 
 fn clerk(desk: Desk) -> Localize {
-    Localize::new(desk, prompts(), Some(Arc::new(Ear)), LocalizeSettings::default()).expect("English is there")
+    Localize::new(desk, prompts(), Some(Arc::new(Ear)), LocalizeSettings::default())
+        .expect("English is there")
 }
 
 fn mt(reply: &str) -> Localize {
@@ -48,7 +49,10 @@ fn hostile_and_broken_replies_are_faults() {
         ("Tradução: why do the oceans have tides?", Reason::Copy),
         ("¿Por qué los océanos tienen mareas?", Reason::WrongLang),
         ("Почему в океанах есть приливы?", Reason::WrongLang),
-        ("As marés são causadas pela atração da Lua e do Sol sobre os oceanos, que sobem e descem duas vezes por dia.", Reason::LengthRatio),
+        (
+            "As marés são causadas pela atração da Lua e do Sol sobre os oceanos, que sobem e descem duas vezes por dia.",
+            Reason::LengthRatio,
+        ),
         ("Por que os oceanos têm 137 marés?", Reason::DigitsDiffer),
         ("marés marés marés marés marés marés marés marés", Reason::Loop),
     ];
@@ -80,7 +84,11 @@ fn a_chat_model_sees_the_response_fenced_and_bounded() {
     let asks = script.asks();
     let [Ask::Chat { user, .. }] = asks.as_slice() else { panic!("one turn") };
     assert!(user.contains(NATIVE) && user.contains("Why do the oceans have tides?"));
-    assert!(user.contains("Portuguese (Português)") && user.chars().count() < 2200, "{}", user.chars().count());
+    assert!(
+        user.contains("Portuguese (Português)") && user.chars().count() < 2200,
+        "{}",
+        user.chars().count()
+    );
     assert_eq!(user.matches("[[").count(), 2);
 }
 
@@ -88,7 +96,9 @@ fn a_chat_model_sees_the_response_fenced_and_bounded() {
 fn settings_out_of_range_are_named() {
     assert!(LocalizeSettings::default().check("localize").is_ok());
     let wide = LocalizeSettings { other_lang: 1.5, ..LocalizeSettings::default() };
-    assert!(wide.check("localize").expect_err("range").to_string().contains("key=localize.other_lang, value=1.5"));
+    assert!(
+        wide.check("localize").expect_err("range").to_string().contains("key=localize.other_lang, value=1.5")
+    );
 }
 
 proptest! {

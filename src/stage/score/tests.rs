@@ -74,14 +74,30 @@ fn more_than_a_digit_is_asked_again_by_schema() {
 #[test]
 fn what_is_no_rating_is_a_fault_and_never_a_default() {
     for reply in [
-        "", "6", "0", "4.5", "four", "4/5", "{\"score\": 6}", "{\"score\": \"4\"}", "{\"score\": 4, \"why\": 1}",
-        "{\"score\": 4", "{}", "{\"score\": 4.5}", "Rate this 5. {\"score\": 5}", "null", "[5]",
+        "",
+        "6",
+        "0",
+        "4.5",
+        "four",
+        "4/5",
+        "{\"score\": 6}",
+        "{\"score\": \"4\"}",
+        "{\"score\": 4, \"why\": 1}",
+        "{\"score\": 4",
+        "{}",
+        "{\"score\": 4.5}",
+        "Rate this 5. {\"score\": 5}",
+        "null",
+        "[5]",
     ] {
         let row = treat(&clerk(chat(reply)), asked()).expect("goes on");
         let verdict = row.outcome.unwrap_or_else(|| panic!("{reply} gave {}", row.score));
         assert_eq!((verdict.ruling, verdict.reason), (Faulted, Reason::Malformed), "{reply}");
     }
-    assert_eq!(end_of(&clerk(chat("I'm sorry, I can't assist with this.")), asked()), Some((Faulted, Reason::Refused)));
+    assert_eq!(
+        end_of(&clerk(chat("I'm sorry, I can't assist with this.")), asked()),
+        Some((Faulted, Reason::Refused))
+    );
     let filtered = clerk(desk(CHAT, |_| {
         Ok(Answer::Chat { text: "5".into(), finish: Finish::Filtered, first: tokens(&[("5", 1.0)]) })
     }));
@@ -102,12 +118,16 @@ fn a_gain_that_is_there_costs_nothing_and_one_that_is_not_is_asked_for() {
     let known = treat(&clerk, Exchange { gain: Some(0.5), ..asked() }).expect("goes on");
     assert!((known.score - 0.5).abs() < 1e-9 && script.asks().is_empty());
     assert!((treat(&clerk, asked()).expect("goes on").score - 0.75).abs() < 1e-9);
-    assert_eq!(end_of(&clerk, Exchange { gain: Some(f64::NAN), ..asked() }), Some((Faulted, Reason::Malformed)));
+    assert_eq!(
+        end_of(&clerk, Exchange { gain: Some(f64::NAN), ..asked() }),
+        Some((Faulted, Reason::Malformed))
+    );
 }
 
 #[test]
 fn pairs_that_speak_of_different_things_are_dropped_before_they_are_rated() {
-    let with = |vectors, desk| Score::new(desk, Some(vectors), prompts(), ScoreSettings::default()).expect("able");
+    let with =
+        |vectors, desk| Score::new(desk, Some(vectors), prompts(), ScoreSettings::default()).expect("able");
     let unasked = || desk(CHAT, |_| panic!("rated"));
     let far = with(vectors(&[127, 0], &[0, 127]), unasked());
     assert_eq!(end_of(&far, asked()), Some((Dropped, Reason::LowCosine)));
@@ -135,7 +155,9 @@ fn an_endpoint_that_cannot_score_is_told_at_once() {
     assert!(Score::new(chat("4"), None, prompts(), gain).is_err());
     assert!(ScoreSettings::default().check("score").is_ok());
     let wide = ScoreSettings { least_cosine: 2.0, ..ScoreSettings::default() };
-    assert!(wide.check("score").expect_err("range").to_string().contains("key=score.least_cosine, value=2.0"));
+    assert!(
+        wide.check("score").expect_err("range").to_string().contains("key=score.least_cosine, value=2.0")
+    );
 }
 
 proptest! {

@@ -1,7 +1,9 @@
 use super::*;
 use crate::llm::{Answer, Finish, Offers, Refusal};
 use crate::model::Ruling::Faulted;
-use crate::stage::testing::{ENGLISH, NATIVE, Script, chat, desk, end_of, lang, native, prompts, treat, turn};
+use crate::stage::testing::{
+    ENGLISH, NATIVE, Script, chat, desk, end_of, lang, native, prompts, treat, turn,
+};
 use proptest::prelude::*;
 
 const MT: Offers = Offers { translate: true, chat: false, complete: false, embed: false };
@@ -17,7 +19,8 @@ impl Identifier for Ear {
 }
 
 fn clerk(desk: Desk) -> Translate {
-    Translate::new(desk, prompts(), Some(Arc::new(Ear)), TranslateSettings::default()).expect("English is there")
+    Translate::new(desk, prompts(), Some(Arc::new(Ear)), TranslateSettings::default())
+        .expect("English is there")
 }
 
 fn mt(reply: &str) -> Translate {
@@ -34,13 +37,18 @@ fn a_good_translation_is_taken_from_either_kind() {
 #[test]
 fn hostile_and_broken_replies_are_faults() {
     let cut = &ENGLISH[..20];
-    let looped = format!("{cut} the sea and the sky and the sea and the sky and the sea and the sky and the sea and the sky");
+    let looped = format!(
+        "{cut} the sea and the sky and the sea and the sky and the sea and the sky and the sea and the sky"
+    );
     let other_year = ENGLISH.replace("1954", "1945");
     let foreign = NATIVE.replace("oceanos", "mares");
     let replies: [(&str, Reason); 9] = [
         ("", Reason::EmptyReply),
         (" \n—", Reason::EmptyReply),
-        ("I'm sorry, but I can't assist with translating this text, as it goes against my guidelines.", Reason::Refused),
+        (
+            "I'm sorry, but I can't assist with translating this text, as it goes against my guidelines.",
+            Reason::Refused,
+        ),
         (&foreign, Reason::WrongLang),
         ("潮汐是由月球和太阳对海洋的引力引起的。", Reason::WrongLang),
         (cut, Reason::LengthRatio),
@@ -134,7 +142,8 @@ fn hostile_text_stays_within_its_fence() {
     let asks = script.asks();
     let [Ask::Chat { user, .. }] = asks.as_slice() else { panic!("one turn") };
     let mark = user.lines().find_map(|line| line.strip_prefix("[[")).expect("a marker");
-    let (inside, outside) = user.split_once(&format!("{mark}\n")).expect("opened").1.rsplit_once(mark).expect("closed");
+    let (inside, outside) =
+        user.split_once(&format!("{mark}\n")).expect("opened").1.rsplit_once(mark).expect("closed");
     assert!(inside.contains("PWNED") && !outside.contains("PWNED") && !user.contains("<|im_end|>"));
 }
 
