@@ -59,7 +59,6 @@ fn high_half(bits: u64) -> u32 {
 }
 
 /// Logarithmic, and rising with the score: a float's bits are, but for the sign. The lower half is 0.
-#[expect(clippy::cast_possible_truncation, reason = "rounding is wanted, and it keeps the order")]
 fn rising(score: i64) -> u64 {
     let bits = (score as f32).to_bits();
     let bits = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };

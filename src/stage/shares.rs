@@ -80,7 +80,7 @@ pub(crate) fn counts<'s, G: Group, R: ExchangeData>(
 ) -> VecCollection<'s, Epoch, (G, u64)> {
     let rows = rows.map(|(group, _)| (group, ())).consolidate_stream();
     reduce(&format!("{stage}/counts"), rows, |_group, rows, out| {
-        out.extend(rows.first().map(|(_, count)| (natural(*count), 1)));
+        out.extend(rows.first().map(|((), count)| (natural(*count), 1)));
     })
 }
 

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 /// Estimated overlap, said again in other words.
 fn overlap(a: &Signature, b: &Signature) -> f64 {
-    let same = (0..a.sketch.len()).filter(|lane| a.sketch[*lane] == b.sketch[*lane]).count();
-    f64::max((same as f64 / a.sketch.len() as f64 * 256.0 - 1.0) / 255.0, 0.0)
+    let halves = |sketch: &[u8]| sketch.iter().flat_map(|byte| [byte / 16, byte % 16]).collect::<Vec<u8>>();
+    let (a, b) = (halves(&a.sketch), halves(&b.sketch));
+    let same = (0..a.len()).filter(|lane| a[*lane] == b[*lane]).count();
+    f64::max((same as f64 / a.len() as f64 * 16.0 - 1.0) / 15.0, 0.0)
 }
 
 fn root(parents: &mut BTreeMap<u128, u128>, node: u128) -> u128 {
@@ -28,7 +30,9 @@ pub(crate) fn clusters(nodes: &BTreeMap<u128, Signature>, settings: &DedupSettin
         let mut keys = signature.bands.clone();
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter().for_each(|key| bands.entry(key).or_default().push(*node));
+        for key in keys {
+            bands.entry(key).or_default().push(*node);
+        }
     }
     let mut parents = BTreeMap::new();
     for members in bands.values() {

@@ -83,11 +83,12 @@ where
 
 fn write_down<R: ExchangeData>(rows: VecCollection<'_, Epoch, R>, log: &Log<R>, probe: &ProbeHandle<Epoch>) {
     let log = Arc::clone(log);
-    rows.inspect(move |update| log.lock().unwrap().push(update.clone())).probe_with(probe);
+    rows.inspect(move |update| log.lock().expect("no writer panicked").push(update.clone()))
+        .probe_with(probe);
 }
 
 fn taken<R>(log: &Log<R>) -> Vec<(R, Epoch, isize)> {
-    std::mem::take(&mut *log.lock().unwrap())
+    std::mem::take(&mut *log.lock().expect("no writer panicked"))
 }
 
 fn sums<R: Ord + Clone>(updates: &[(R, Epoch, isize)], epoch: Epoch) -> BTreeMap<R, isize> {

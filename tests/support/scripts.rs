@@ -34,7 +34,9 @@ pub(crate) fn toggles<D: Clone + std::fmt::Debug + 'static>(
 pub(crate) fn net<D: Ord + Clone>(script: Vec<Changes<D>>) -> Vec<Changes<D>> {
     let sum = |changes: Changes<D>| {
         let mut sums: BTreeMap<D, isize> = BTreeMap::new();
-        changes.into_iter().for_each(|(row, diff)| *sums.entry(row).or_default() += diff);
+        for (row, diff) in changes {
+            *sums.entry(row).or_default() += diff;
+        }
         sums.into_iter().filter(|(_, diff)| *diff != 0).collect()
     };
     script.into_iter().map(sum).collect()
@@ -46,35 +48,41 @@ pub(crate) fn hash_of(small: u64) -> u128 {
 }
 
 /// Three langs.
-pub(crate) fn lang_of(small: u64) -> Lang {
+pub(crate) fn lang_of(small: u8) -> Lang {
     let tags = ["por_Latn", "spa_Latn", "amh_Ethi"];
-    Lang::from_tag(tags[usize::try_from(small).unwrap() % tags.len()]).unwrap()
+    tags.iter().cycle().nth(usize::from(small)).and_then(|tag| Lang::from_tag(tag)).expect("in the table")
 }
 
 /// Signatures whose bands and sketches collide by halves: few keys per band, few families of sketches.
 pub(crate) fn signatures(keys: u64) -> impl Strategy<Value = Signature> {
     let bands = prop::collection::vec(0..keys, 3);
-    let noise = prop::collection::vec((0..16usize, 0..3u8), 0..6);
+    let noise = prop::collection::vec((0..16usize, any::<u8>()), 0..6);
     (bands, 0..3u8, noise).prop_map(|(bands, family, noise)| {
-        let mut sketch = vec![family; 16];
-        noise.into_iter().for_each(|(lane, byte)| sketch[lane] = byte);
+        let mut sketch = vec![family * 17; 16];
+        for (lane, byte) in noise {
+            sketch[lane] = byte;
+        }
         let bands = bands.into_iter().enumerate().map(|(band, key)| band as u64 * 100 + key).collect();
         Signature { bands, sketch }
     })
 }
 
 /// A row at a place of its own: the pool's order is not the order of places.
-pub(crate) fn row_of(at: usize, content: u64, lang: u64, ticks: u64) -> FragmentRow {
-    let spread = u32::try_from(at * 7919 % 97).unwrap();
-    let place = Place { shard: spread % 3, row: spread, start: u32::try_from(at).unwrap() };
+pub(crate) fn row_of(at: usize, content: u64, lang: u8, ticks: u64) -> FragmentRow {
+    let spread = narrow(at * 7919 % 97);
+    let place = Place { shard: spread % 3, row: spread, start: narrow(at) };
     FragmentRow { place, lang: lang_of(lang), content: hash_of(content), tick: ticks }
+}
+
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).expect("a small pool")
 }
 
 /// Fragments that share few contents; content decides the signature.
 pub(crate) fn signed(rows: usize, keys: u64) -> impl Strategy<Value = Vec<Signed>> {
     let texts = prop::collection::vec(signatures(keys), 1..rows);
-    (texts, prop::collection::vec((any::<Index>(), 0..3u64, any::<u64>()), rows)).prop_map(|(texts, rows)| {
-        let place = |(at, (text, lang, tick)): (usize, (Index, u64, u64))| {
+    (texts, prop::collection::vec((any::<Index>(), 0..3u8, any::<u64>()), rows)).prop_map(|(texts, rows)| {
+        let place = |(at, (text, lang, tick)): (usize, (Index, u8, u64))| {
             let content = text.index(texts.len());
             Signed { row: row_of(at, content as u64, lang, tick), signature: texts[content].clone() }
         };
@@ -85,9 +93,9 @@ pub(crate) fn signed(rows: usize, keys: u64) -> impl Strategy<Value = Vec<Signed
 /// Scored exchanges with few scores, cells and ticks, so that ties are common.
 pub(crate) fn scored(rows: usize) -> impl Strategy<Value = Vec<Scored>> {
     let texts = prop::collection::vec(signatures(4), 1..rows);
-    let one = (any::<Index>(), 0..3u64, 0..4u64, -2..3i64, 0..4u32);
+    let one = (any::<Index>(), 0..3u8, 0..4u64, -2..3i64, 0..4u32);
     (texts, prop::collection::vec(one, rows)).prop_map(|(texts, rows)| {
-        let place = |(at, (text, lang, tick, score, cell)): (usize, (Index, u64, u64, i64, u32))| {
+        let place = |(at, (text, lang, tick, score, cell)): (usize, (Index, u8, u64, i64, u32))| {
             let asked = text.index(texts.len());
             Scored {
                 row: row_of(at, at as u64, lang, tick << 62),

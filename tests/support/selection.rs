@@ -18,7 +18,9 @@ fn note(row: &FragmentRow, stage: Stage, reason: Reason, value: i64) -> Note {
 
 fn by<K: Ord, R: Clone>(rows: &[R], key: impl Fn(&R) -> K) -> BTreeMap<K, Vec<R>> {
     let mut groups: BTreeMap<K, Vec<R>> = BTreeMap::new();
-    rows.iter().for_each(|row| groups.entry(key(row)).or_default().push(row.clone()));
+    for row in rows {
+        groups.entry(key(row)).or_default().push(row.clone());
+    }
     groups
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn within_quota(
                 },
             );
             let Some((cell, _)) = next else { break };
-            *given.get_mut(&cell).unwrap() += 1;
+            *given.entry(cell).or_default() += 1;
             left -= 1.0;
         }
         for (cell, mut rows) in cells {

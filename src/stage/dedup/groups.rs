@@ -27,8 +27,8 @@ impl Groups {
         let mut before = head;
         let mut at = self.cells[head as usize].1;
         while at != END {
-            let (held, next) = self.cells[at as usize];
-            if held == number {
+            let (member, next) = self.cells[at as usize];
+            if member == number {
                 self.cells[before as usize].1 = next;
                 self.cells[head as usize].0 -= 1;
                 self.free.push(at);

@@ -74,18 +74,18 @@ impl Interner {
     }
 
     /// Empties a slot and moves back what was displaced past it.
-    fn remove(&mut self, mut hole: usize) {
+    fn remove(&mut self, mut gap: usize) {
         let length = self.slots.len();
-        let mut at = self.after(hole);
+        let mut at = self.after(gap);
         while let Some(number) = self.slots[at].checked_sub(1) {
             let home = self.home(self.nodes[number as usize]);
-            if (at + length - home) % length >= (at + length - hole) % length {
-                self.slots[hole] = number + 1;
-                hole = at;
+            if (at + length - home) % length >= (at + length - gap) % length {
+                self.slots[gap] = number + 1;
+                gap = at;
             }
             at = self.after(at);
         }
-        self.slots[hole] = 0;
+        self.slots[gap] = 0;
     }
 
     fn grow(&mut self) {

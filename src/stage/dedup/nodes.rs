@@ -92,7 +92,9 @@ pub(super) fn nodes<'s, R: ExchangeData>(
 
 /// The distinct keys of a node, by worker.
 fn meetings_of(node: Node, mut bands: Vec<u64>, peers: u64) -> impl Iterator<Item = Meeting> {
-    bands.iter_mut().for_each(|band| *band = cut(*band));
+    for band in &mut bands {
+        *band = cut(*band);
+    }
     bands.sort_unstable_by_key(|key| (key % peers, *key));
     bands.dedup();
     let mut at = 0;

@@ -50,22 +50,21 @@ impl Segment {
     }
 
     /// Empties a slot and moves back what was displaced past it.
-    pub(super) fn remove(&mut self, mut hole: usize) {
+    pub(super) fn remove(&mut self, mut gap: usize) {
         let length = self.slots.len();
-        let mut at = self.after(hole);
+        let mut at = self.after(gap);
         while self.slots[at] != 0 {
             let home = self.home(tag_of(self.slots[at]));
-            if (at + length - home) % length >= (at + length - hole) % length {
-                self.slots[hole] = self.slots[at];
-                hole = at;
+            if (at + length - home) % length >= (at + length - gap) % length {
+                self.slots[gap] = self.slots[at];
+                gap = at;
             }
             at = self.after(at);
         }
-        self.slots[hole] = 0;
+        self.slots[gap] = 0;
         self.live -= 1;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a product below the length")]
     fn home(&self, tag: u32) -> usize {
         ((u64::from(tag) * self.slots.len() as u64) >> 32) as usize
     }
@@ -75,7 +74,6 @@ impl Segment {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the high half")]
 fn tag_of(slot: u64) -> u32 {
     (slot >> 32) as u32
 }

@@ -91,24 +91,26 @@ impl Table {
                 emit(Met::Crowd(key, node), 1);
             }
             held @ GROUP.. => {
-                let head = held - GROUP;
-                let members = self.groups.members(head);
-                if self.groups.count(head) < self.whole {
+                let group = held - GROUP;
+                let members = self.groups.members(group);
+                if self.groups.count(group) < self.whole {
                     members.for_each(|other| emit(pair(node, self.nodes.node(other)), 1));
-                    self.groups.push(head, number);
+                    self.groups.push(group, number);
                 } else {
                     let mut crowd: Vec<u32> = members.collect();
                     pairs(&self.nodes, &crowd, -1, emit);
                     crowd.push(number);
-                    crowd.iter().for_each(|member| emit(Met::Crowd(key, self.nodes.node(*member)), 1));
-                    self.groups.free(head);
+                    for member in &crowd {
+                        emit(Met::Crowd(key, self.nodes.node(*member)), 1);
+                    }
+                    self.groups.free(group);
                     segment.hold(at, CROWD);
                     self.crowds.insert(key, crowd.into_iter().collect());
                 }
             }
             held => {
-                let head = self.groups.start(held - 1, number);
-                segment.hold(at, GROUP + head);
+                let group = self.groups.start(held - 1, number);
+                segment.hold(at, GROUP + group);
                 emit(pair(node, self.nodes.node(held - 1)), 1);
             }
         }
@@ -130,20 +132,24 @@ impl Table {
                 if crowd.len() == self.whole as usize {
                     let members: Vec<u32> = std::mem::take(crowd).into_iter().collect();
                     self.crowds.remove(&key);
-                    members.iter().for_each(|member| emit(Met::Crowd(key, self.nodes.node(*member)), -1));
-                    let head = self.groups.start(members[0], members[1]);
-                    members.iter().skip(2).for_each(|member| self.groups.push(head, *member));
-                    segment.hold(at, GROUP + head);
+                    for member in &members {
+                        emit(Met::Crowd(key, self.nodes.node(*member)), -1);
+                    }
+                    let group = self.groups.start(members[0], members[1]);
+                    for member in &members[2..] {
+                        self.groups.push(group, *member);
+                    }
+                    segment.hold(at, GROUP + group);
                     pairs(&self.nodes, &members, 1, emit);
                 }
             }
             held @ GROUP.. => {
-                let head = held - GROUP;
-                self.groups.remove(head, number);
-                self.groups.members(head).for_each(|other| emit(pair(node, self.nodes.node(other)), -1));
-                if self.groups.count(head) == 1 {
-                    let last = self.groups.members(head).next().unwrap_or_default();
-                    self.groups.free(head);
+                let group = held - GROUP;
+                self.groups.remove(group, number);
+                self.groups.members(group).for_each(|other| emit(pair(node, self.nodes.node(other)), -1));
+                if self.groups.count(group) == 1 {
+                    let last = self.groups.members(group).next().unwrap_or_default();
+                    self.groups.free(group);
                     segment.hold(at, last + 1);
                 }
             }
@@ -180,7 +186,9 @@ mod tests {
     fn expected(held: &BTreeMap<Node, BTreeSet<u64>>, whole: usize) -> BTreeMap<Met, isize> {
         let mut by_key: BTreeMap<u64, Vec<Node>> = BTreeMap::new();
         for (node, keys) in held {
-            keys.iter().for_each(|key| by_key.entry(*key).or_default().push(*node));
+            for key in keys {
+                by_key.entry(*key).or_default().push(*node);
+            }
         }
         let mut met = BTreeMap::new();
         for (key, nodes) in by_key {
