@@ -18,7 +18,7 @@ pub use digits::digits_kept;
 pub use language::{Tongue, in_script, script_share};
 pub use length::{length_within, one_line, ratio_within};
 pub use phrases::{no_reference, no_refusal};
-pub use repeats::no_loop;
+pub use repeats::{no_echo, no_loop};
 pub use words::{content_stems, content_words, copied_run, grounded, no_copy, words};
 
 /// What a gate found: why, and how much of it.

@@ -50,7 +50,9 @@ const FORM: &str = "a about above after again against all also am an and any are
     answer answers article describe detail details discuss explain explanation explanations following give guide help \
     information list main paragraph report news request short sentence show story summarise summarize summary tell text \
     write writing work works working different difference differences mean means meaning reason reasons important \
-    importance briefly brief step steps example examples kind kinds type types thing things people person someone";
+    importance briefly brief step steps example examples kind kinds type types thing things people person someone \
+    history process purpose role effect effects cause causes origin origins benefit benefits function functions name \
+    names called happen happens happened best know known";
 
 /// The words of a text that carry its subject: at least three characters, and not of the form of a request.
 pub fn content_words(text: &str) -> BTreeSet<String> {

@@ -176,6 +176,7 @@ impl Recipe {
             && gates::no_reference(request, text).is_ok()
             && gates::no_copy(request, text, settings.most_copied_words).is_ok()
             && gates::no_loop(request, "").is_ok()
+            && gates::no_echo(request).is_ok()
             && gates::grounded(&gates::content_stems(request), own, &self.foreign, settings.least_grounded)
                 .is_ok()
     }
