@@ -37,9 +37,7 @@ fn a_good_translation_is_taken_from_either_kind() {
 #[test]
 fn hostile_and_broken_replies_are_faults() {
     let cut = &ENGLISH[..20];
-    let looped = format!(
-        "{cut} the sea and the sky and the sea and the sky and the sea and the sky and the sea and the sky"
-    );
+    let looped = format!("{cut}{}", " and the sea and the sky".repeat(4));
     let other_year = ENGLISH.replace("1954", "1945");
     let foreign = NATIVE.replace("oceanos", "mares");
     let replies: [(&str, Reason); 9] = [
