@@ -44,6 +44,12 @@ pub enum Command {
         after_help = "Examples:\n  isogloss models\n  isogloss models --fetch\n  isogloss models --verify"
     )]
     Models(Models),
+    /// Print every setting with the value that a run would use.
+    #[command(after_help = "Examples:\n  isogloss settings\n  isogloss settings my.toml --set workers=4")]
+    Settings(Print),
+    /// Build a codebook of topic cells from a list of topics, with the embedding model of the settings.
+    #[command(after_help = "Example: isogloss codebook data/codebooks/topics-1.tsv topics-1.bin")]
+    Codebook(Codebook),
     /// Show rows of an output: native text and its English.
     #[command(after_help = "Example: isogloss show out/quickstart --rows 5 --lang por_Latn")]
     Show(Show),
@@ -106,6 +112,28 @@ pub struct Models {
     #[arg(long)]
     pub verify: bool,
     /// Show what each role of this settings file uses.
+    #[arg(long, value_name = "SETTINGS")]
+    pub settings: Option<PathBuf>,
+}
+
+/// Flags of `settings`.
+#[derive(Debug, Args)]
+pub struct Print {
+    /// Settings, strict TOML; without it the defaults are printed.
+    pub settings: Option<PathBuf>,
+    /// Replaces one setting. May be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Flags of `codebook`.
+#[derive(Debug, Args)]
+pub struct Codebook {
+    /// One topic a line: a name, a tab, an English sentence about it.
+    pub topics: PathBuf,
+    /// The file to write.
+    pub out: PathBuf,
+    /// Settings whose `embed` role makes the vectors; the default is the embedded model.
     #[arg(long, value_name = "SETTINGS")]
     pub settings: Option<PathBuf>,
 }

@@ -5,15 +5,30 @@
 
 use crate::error::{Error, Result};
 use crate::llm::Role;
+use crate::source::settings::SourceSettings;
+use crate::stage::dedup::DedupSettings;
+use crate::stage::embed::EmbedSettings;
+use crate::stage::identify::IdentifySettings;
+use crate::stage::instruct::InstructSettings;
+use crate::stage::localize::LocalizeSettings;
+use crate::stage::quality::QualitySettings;
+use crate::stage::sample::SampleSettings;
+use crate::stage::score::ScoreSettings;
+use crate::stage::segment::SegmentSettings;
+use crate::stage::select::SelectSettings;
+use crate::stage::sign::SignSettings;
+use crate::stage::translate::TranslateSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub mod bundles;
 pub mod endpoints;
 
-pub use endpoints::{EndpointSettings, Roles};
+pub use bundles::BundleSettings;
+pub use endpoints::{Api, EndpointSettings, Kind, Roles};
 
 /// Which ends of fragments the audit keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +63,34 @@ pub struct Settings {
     pub endpoints: BTreeMap<String, EndpointSettings>,
     /// Which endpoint each role asks.
     pub roles: Roles,
+    /// How shards are read.
+    pub source: SourceSettings,
+    /// How documents are cut into fragments.
+    pub segment: SegmentSettings,
+    /// Which langs are wanted.
+    pub identify: IdentifySettings,
+    /// Heuristics of quality, per lang.
+    pub quality: QualitySettings,
+    /// Signatures of fragments.
+    pub sign: SignSettings,
+    /// Exact and near duplicates.
+    pub dedup: DedupSettings,
+    /// The budget: how many fragments of each lang the models see.
+    pub sample: SampleSettings,
+    /// What a model stage has in flight.
+    pub bundles: BundleSettings,
+    /// Native response to English.
+    pub translate: TranslateSettings,
+    /// English instructions.
+    pub instruct: InstructSettings,
+    /// Scores of English pairs.
+    pub score: ScoreSettings,
+    /// Vectors and cells.
+    pub embed: EmbedSettings,
+    /// Which scored exchanges go on.
+    pub select: SelectSettings,
+    /// Instructions to the native language.
+    pub localize: LocalizeSettings,
 }
 
 impl Default for Settings {
@@ -62,12 +105,41 @@ impl Default for Settings {
             model_cache: None,
             endpoints: BTreeMap::new(),
             roles: Roles::default(),
+            source: SourceSettings::default(),
+            segment: SegmentSettings::default(),
+            identify: IdentifySettings::default(),
+            quality: QualitySettings::default(),
+            sign: SignSettings::default(),
+            dedup: DedupSettings::default(),
+            sample: SampleSettings::default(),
+            bundles: BundleSettings::default(),
+            translate: TranslateSettings::default(),
+            instruct: InstructSettings::default(),
+            score: ScoreSettings::default(),
+            embed: EmbedSettings::default(),
+            select: SelectSettings::default(),
+            localize: LocalizeSettings::default(),
         }
     }
 }
 
-/// Settings that cannot change a row: left out of the fingerprint.
-const FREE: [&str; 4] = ["input", "output", "workers", "model_cache"];
+/// Settings that cannot change a row: left out of the fingerprint. The audit stands beside the rows, and what it
+/// holds is checked apart.
+const FREE: [&str; 12] = [
+    "input",
+    "output",
+    "workers",
+    "model_cache",
+    "bundles",
+    "source.batch_rows",
+    "source.batch_bytes",
+    "source.in_flight_rows",
+    "source.in_flight_bytes",
+    // Named by the identities of the endpoints and by the roles' versions.
+    "endpoints",
+    "roles",
+    "audit",
+];
 
 impl Settings {
     /// Reads a file and puts `sets` (`KEY=VALUE`, KEY dotted, VALUE in TOML or a bare word) on top.
@@ -126,7 +198,20 @@ impl Settings {
         for role in Role::ALL {
             self.endpoint_of(role)?;
         }
-        Ok(())
+        self.source.check("source")?;
+        self.segment.check("segment")?;
+        self.identify.check("identify")?;
+        self.quality.check("quality")?;
+        self.sign.check("sign")?;
+        self.dedup.check("dedup")?;
+        self.sample.check("sample")?;
+        self.bundles.check("bundles")?;
+        self.translate.check("translate")?;
+        self.instruct.check("instruct")?;
+        self.score.check("score")?;
+        self.embed.check("embed")?;
+        self.select.check("select")?;
+        self.localize.check("localize")
     }
 
     /// The endpoint of a role.
@@ -155,10 +240,24 @@ impl Settings {
         let mut table =
             Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
         for key in FREE {
-            table.remove(key);
+            forget(&mut table, key);
         }
         // A toml table is a sorted map, so the text is canonical.
         Ok(xxh3_128(table.to_string().as_bytes()))
+    }
+}
+
+/// Removes a dotted key.
+fn forget(table: &mut Table, key: &str) {
+    match key.split_once('.') {
+        None => {
+            table.remove(key);
+        }
+        Some((outer, inner)) => {
+            if let Some(table) = table.get_mut(outer).and_then(Value::as_table_mut) {
+                forget(table, inner);
+            }
+        }
     }
 }
 

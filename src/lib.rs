@@ -14,7 +14,10 @@
 //! ```
 
 pub mod cli;
+pub mod command;
 pub mod config;
+#[path = "../dataflows/curate/mod.rs"]
+pub mod curate;
 pub mod error;
 pub mod llm;
 pub mod model;

@@ -1,50 +1,36 @@
 //! The command line: flags to one command to an exit code.
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use isogloss::cli::{Cli, Command};
+use isogloss::command::{check, codebook, models, quickstart, run, settings, show, terminal, verify};
 use isogloss::source::pack;
-use std::error::Error as _;
-use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Turns native-language web corpora into multilingual instruction-finetuning datasets.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Build Parquet shards (FineWeb-2 columns) from readable page sources.
-    ///
-    /// Example: isogloss pack data/corpora/sources data/corpora
-    Pack {
-        /// Folder with one folder of sources per lang.
-        from: PathBuf,
-        /// Folder that gets one folder of shards per lang.
-        out: PathBuf,
-    },
-}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Command::Pack { from, out } = Cli::parse().command;
-    match pack::pack(&from, &out) {
-        Ok(shards) => {
-            let mut stdout = std::io::stdout().lock();
+    let command = Cli::parse().command;
+    terminal::log(false);
+    let done = match &command {
+        Command::Quickstart(flags) => quickstart::quickstart(flags),
+        Command::Run(flags) => run::run(flags),
+        Command::Check(flags) => check::check(flags),
+        Command::Models(flags) => models::models(flags),
+        Command::Settings(flags) => settings::settings(flags),
+        Command::Show(flags) => show::show(flags),
+        Command::Verify(flags) => verify::verify(flags),
+        Command::Codebook(flags) => codebook::codebook(flags),
+        Command::Pack { from, out } => pack::pack(from, out).map(|shards| {
             for (shard, rows) in shards {
-                // A closed pipe is the reader's choice, not a failure.
-                let _ = writeln!(stdout, "{} rows={rows}", shard.display());
+                terminal::say(format_args!("{} rows={rows}", shard.display()));
             }
-            ExitCode::SUCCESS
-        }
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut stderr = std::io::stderr().lock();
-            let _ = writeln!(stderr, "isogloss: {error}");
-            if let Some(cause) = error.source() {
-                let _ = writeln!(stderr, "  because: {cause}");
-            }
+            terminal::tell(&error);
             ExitCode::from(error.kind().exit_code())
         }
     }

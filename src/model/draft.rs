@@ -34,6 +34,10 @@ impl Accountable for Rows {
     fn record_count(&self) -> i64 {
         i64::try_from(self.rows.len().max(1)).unwrap_or(i64::MAX)
     }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.weight == Weight::default()
+    }
 }
 
 /// Fragments of one [`Rows`], in place order.
@@ -72,5 +76,9 @@ impl Drafts {
 impl Accountable for Drafts {
     fn record_count(&self) -> i64 {
         i64::try_from(self.drafts.len().max(1)).unwrap_or(i64::MAX)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.drafts.is_empty() && self.weight == Weight::default()
     }
 }

@@ -89,4 +89,8 @@ impl Accountable for Bundle {
     fn record_count(&self) -> i64 {
         i64::try_from(self.rows.len().max(1)).unwrap_or(i64::MAX)
     }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && !self.last && self.weight == Weight::default()
+    }
 }

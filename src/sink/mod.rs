@@ -3,8 +3,16 @@
 pub mod audit;
 pub mod card;
 pub mod columns;
+pub mod file;
 pub mod manifest;
+pub mod names;
+pub mod part;
 pub mod parts;
 pub mod show;
 pub mod snapshot;
 pub mod verify;
+
+pub use columns::Versions;
+pub use manifest::{AuditFile, Delta, Manifest, Part, ShardEntry};
+pub use parts::PartContext;
+pub use snapshot::{Output, Published};

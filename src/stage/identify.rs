@@ -161,7 +161,9 @@ pub fn identify<'s>(
     settings: &IdentifySettings,
 ) -> (Stream<'s, Epoch, Drafts>, Stream<'s, Epoch, Vec<Note>>) {
     let mut selector = Selector::new(settings);
-    through("identify", drafts, move |drafts: &mut Drafts| select(&mut selector, &*identifier, std::mem::take(drafts)))
+    through("identify", drafts, move |drafts: &mut Drafts| {
+        select(&mut selector, &*identifier, std::mem::take(drafts))
+    })
 }
 
 fn select(selector: &mut Selector, identifier: &dyn Identifier, drafts: Drafts) -> (Drafts, Vec<Note>) {
@@ -202,7 +204,10 @@ mod tests {
             let text = format!("START {} MIDDLE {} END", unit.repeat(900), unit.repeat(900));
             sample_of(&text, 300, &mut sample);
             assert!(sample.chars().count() <= 1210, "{}", sample.chars().count());
-            assert!(sample.starts_with("START") && sample.contains("MIDDLE") && sample.contains("END"), "{sample}");
+            assert!(
+                sample.starts_with("START") && sample.contains("MIDDLE") && sample.contains("END"),
+                "{sample}"
+            );
             assert!(!sample.contains(['\n', '\r']));
         }
         sample_of("curto\r\ntexto", 300, &mut sample);
@@ -215,7 +220,12 @@ mod tests {
     fn a_mistake_in_the_settings_is_named() {
         IdentifySettings::default().check("identify").expect("defaults hold");
         let told = IdentifySettings { wanted: vec!["por".into()], ..IdentifySettings::default() };
-        assert!(told.check("identify").expect_err("unknown").to_string().contains("identify.wanted, value=\"por\""));
+        assert!(
+            told.check("identify")
+                .expect_err("unknown")
+                .to_string()
+                .contains("identify.wanted, value=\"por\"")
+        );
         let told = IdentifySettings { least_confidence: 2.0, ..IdentifySettings::default() };
         assert!(told.check("identify").is_err());
     }

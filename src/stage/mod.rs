@@ -1,9 +1,13 @@
 //! One stage per file: a pure decision, thin wiring, a contract on top.
 
+mod by_key;
 pub mod clean;
 pub mod clerk;
+pub mod codebook;
 pub mod dedup;
 pub mod embed;
+mod ending;
+pub mod excerpt;
 pub mod gates;
 pub mod glyph;
 pub mod identify;
@@ -12,14 +16,24 @@ pub mod localize;
 pub mod near_instruction;
 pub mod quality;
 pub mod quota;
+mod ranked;
 pub mod read;
 pub mod reread;
+pub mod reuse;
 pub mod sample;
 pub mod score;
 pub mod segment;
+pub mod select;
+pub mod settle;
+mod shares;
 pub mod shingle;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod translate;
+pub mod verdicts;
+mod within;
 
 pub use clerk::Clerk;
+pub(crate) use within::within;

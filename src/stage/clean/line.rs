@@ -108,7 +108,9 @@ fn is_menu(content: &str, scaled: usize, ended: bool) -> bool {
     let entry = scaled / (strong + weak_all + 1);
     (strong >= 2 && entry <= 40)
         || (!ended
-            && ((strong == 1 && scaled <= 80) || (weak_all >= 2 && entry <= 25) || (slash == 1 && scaled <= 40)))
+            && ((strong == 1 && scaled <= 80)
+                || (weak_all >= 2 && entry <= 25)
+                || (slash == 1 && scaled <= 40)))
 }
 
 /// Rulers, page numbers, dates, prices, telephone numbers.
@@ -139,7 +141,9 @@ fn is_address(content: &str) -> bool {
 fn is_item(content: &str) -> bool {
     let mut chars = content.chars();
     match chars.next() {
-        Some('•' | '‣' | '◦' | '▪' | '●' | '○' | '■' | '▶' | '✓' | '➢' | '・' | '①'..='⑳') => true,
+        Some('•' | '‣' | '◦' | '▪' | '●' | '○' | '■' | '▶' | '✓' | '➢' | '・' | '①'..='⑳') => {
+            true
+        }
         Some('-' | '*' | '+' | '–' | '—' | '·') => chars.next().is_some_and(char::is_whitespace),
         Some('(' | '（') => marker(content.get(1..).unwrap_or(chars.as_str())),
         Some(c) if c.is_alphanumeric() => marker(content),

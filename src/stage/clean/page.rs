@@ -37,7 +37,9 @@ impl Cleaner {
         let own = lang.sentence_end();
         let mut lines = lines_of(text);
         for line in &mut lines {
-            let Some(content) = text.get(line.open..line.end).filter(|content| !content.is_empty()) else { continue };
+            let Some(content) = text.get(line.open..line.end).filter(|content| !content.is_empty()) else {
+                continue;
+            };
             (line.kind, line.ended) = kind_of(content, line.chars, own, dense, self.glyphs);
             let short = line.kind != Kind::Junk && content.len() <= NOTICE_BYTES;
             if short && (self.notices.found(content) || !line.ended && self.labels.found(content)) {
@@ -63,7 +65,8 @@ impl Cleaner {
 fn fences(text: &str, lines: &mut [Line]) {
     let mut open = None;
     for i in 0..lines.len() {
-        let fence = lines.get(i).and_then(|line| text.get(line.open..line.end)).is_some_and(|c| c.starts_with("```"));
+        let fence =
+            lines.get(i).and_then(|line| text.get(line.open..line.end)).is_some_and(|c| c.starts_with("```"));
         if fence {
             match open.take() {
                 Some(from) => mark(lines, from, i),
@@ -86,7 +89,9 @@ fn repeated(text: &str, lines: &mut [Line]) {
     let mut seen: Vec<(u64, usize)> = lines
         .iter()
         .enumerate()
-        .filter(|(_, line)| !matches!(line.kind, Kind::Blank | Kind::Junk) && (line.chars >= SPEECH || !line.ended))
+        .filter(|(_, line)| {
+            !matches!(line.kind, Kind::Blank | Kind::Junk) && (line.chars >= SPEECH || !line.ended)
+        })
         .filter_map(|(i, line)| Some((xxh3_64(text.get(line.open..line.end)?.as_bytes()), i)))
         .collect();
     seen.sort_unstable();
@@ -103,7 +108,9 @@ fn repeated(text: &str, lines: &mut [Line]) {
 /// A line without an end whose neighbour goes on in lower case was wrapped: both are one paragraph.
 fn wrapped(text: &str, lines: &mut [Line]) {
     let lower = |line: &Line| {
-        text.get(line.open..line.end).and_then(|content| content.chars().next()).is_some_and(char::is_lowercase)
+        text.get(line.open..line.end)
+            .and_then(|content| content.chars().next())
+            .is_some_and(char::is_lowercase)
     };
     for i in 1..lines.len() {
         let (Some(before), Some(line)) = (lines.get(i - 1).copied(), lines.get(i).copied()) else { continue };
@@ -168,7 +175,8 @@ fn runs(lines: &mut [Line]) {
 /// sentences (stories, dialogues) a run of them that is long together.
 fn edges(lines: &mut [Line], anchor: usize) {
     let all: usize = lines.iter().filter(|line| is_text(line)).map(|line| line.chars).sum();
-    let long: usize = lines.iter().filter(|line| is_text(line) && line.chars >= anchor).map(|line| line.chars).sum();
+    let long: usize =
+        lines.iter().filter(|line| is_text(line) && line.chars >= anchor).map(|line| line.chars).sum();
     let (first, last) = if long * 2 >= all {
         let is_anchor = |line: &Line| is_text(line) && line.chars >= anchor;
         (lines.iter().position(is_anchor), lines.iter().rposition(is_anchor))

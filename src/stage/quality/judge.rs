@@ -18,23 +18,81 @@ pub struct Judge {
 
 /// Phrases of pages that sell, warn or fill space.
 const BOILERPLATE: &[&str] = &[
-    "lorem ipsum", "dolor sit amet", "enable javascript", "ative o javascript", "habilite o javascript", "uso de cookies",
-    "usamos cookies", "utilizamos cookies", "política de cookies", "use cookies", "uses cookies", "all cookies",
-    "accept cookies", "política de privacidade", "privacy policy", "termos de uso", "terms of use", "clique aqui",
-    "click here", "haz clic aquí", "compre agora", "buy now", "jogue agora", "play now", "ligue agora", "peça já",
-    "frete grátis", "free shipping", "envío gratis", "todos os direitos reservados", "all rights reserved",
-    "derechos reservados", "aproveite a promoção", "oferta imperdível", "melhor preço", "acesse já", "garanta já",
-    "bônus de boas-vindas", "giros grátis", "bônus sem depósito", "welcome bonus", "free spins", "cassino online",
-    "online casino", "casino online", "点击这里", "立即购买", "ここをクリック", "今すぐ購入", "여기를 클릭", "지금 구매",
-    "нажмите здесь", "купить сейчас", "اضغط هنا", "اشتر الآن", "यहां क्लिक", "अभी खरीदें", "คลิกที่นี่", "ซื้อเลย",
-    "buraya tıklayın", "hemen satın al", "bấm vào đây", "mua ngay", "klik di sini", "beli sekarang", "bofya hapa",
+    "lorem ipsum",
+    "dolor sit amet",
+    "enable javascript",
+    "ative o javascript",
+    "habilite o javascript",
+    "uso de cookies",
+    "usamos cookies",
+    "utilizamos cookies",
+    "política de cookies",
+    "use cookies",
+    "uses cookies",
+    "all cookies",
+    "accept cookies",
+    "política de privacidade",
+    "privacy policy",
+    "termos de uso",
+    "terms of use",
+    "clique aqui",
+    "click here",
+    "haz clic aquí",
+    "compre agora",
+    "buy now",
+    "jogue agora",
+    "play now",
+    "ligue agora",
+    "peça já",
+    "frete grátis",
+    "free shipping",
+    "envío gratis",
+    "todos os direitos reservados",
+    "all rights reserved",
+    "derechos reservados",
+    "aproveite a promoção",
+    "oferta imperdível",
+    "melhor preço",
+    "acesse já",
+    "garanta já",
+    "bônus de boas-vindas",
+    "giros grátis",
+    "bônus sem depósito",
+    "welcome bonus",
+    "free spins",
+    "cassino online",
+    "online casino",
+    "casino online",
+    "点击这里",
+    "立即购买",
+    "ここをクリック",
+    "今すぐ購入",
+    "여기를 클릭",
+    "지금 구매",
+    "нажмите здесь",
+    "купить сейчас",
+    "اضغط هنا",
+    "اشتر الآن",
+    "यहां क्लिक",
+    "अभी खरीदें",
+    "คลิกที่นี่",
+    "ซื้อเลย",
+    "buraya tıklayın",
+    "hemen satın al",
+    "bấm vào đây",
+    "mua ngay",
+    "klik di sini",
+    "beli sekarang",
+    "bofya hapa",
 ];
 
 impl Judge {
     /// A judge; ranges are the business of [`QualitySettings::check`].
     pub fn new(settings: &QualitySettings) -> Self {
         let langs = settings.langs.iter();
-        let langs = langs.filter_map(|(tag, change)| Some((Lang::from_tag(tag)?, settings.all.with(change)))).collect();
+        let langs = langs
+            .filter_map(|(tag, change)| Some((Lang::from_tag(tag)?, settings.all.with(change))))
+            .collect();
         Self {
             all: settings.all.clone(),
             langs,
@@ -61,7 +119,13 @@ impl Judge {
 }
 
 /// The first limit that is broken, and the value that breaks it.
-fn verdict(traits: &Traits, limits: &QualityLimits, lang: Lang, listed: bool, phrases: usize) -> Option<(Reason, f64)> {
+fn verdict(
+    traits: &Traits,
+    limits: &QualityLimits,
+    lang: Lang,
+    listed: bool,
+    phrases: usize,
+) -> Option<(Reason, f64)> {
     let share = |part: u32, whole: u32| f64::from(part) / f64::from(whole.max(1));
     let thousand = |count: u32| share(count, traits.chars) * 1000.0;
     let spaced = traits.dense * 2 <= traits.letters;

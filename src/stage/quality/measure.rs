@@ -77,7 +77,8 @@ impl Meter {
         self.windows.extend_from_slice(self.shingles.of(text, WINDOWS, self.glyphs));
         self.windows.sort_unstable();
         traits.windows = count(self.windows.len());
-        traits.repeats = count(self.windows.windows(2).filter(|pair| matches!(pair, [a, b] if a == b)).count());
+        traits.repeats =
+            count(self.windows.windows(2).filter(|pair| matches!(pair, [a, b] if a == b)).count());
         traits
     }
 
@@ -123,7 +124,10 @@ impl Meter {
             }
             if class & (glyph::WORD | glyph::SPACE) == 0 {
                 let next = chars.peek().map_or(' ', |(_, c)| *c);
-                if sentence::ends(c, own) && !sentence::ends(before.0, own) && (!next.is_alphanumeric() || !c.is_ascii()) {
+                if sentence::ends(c, own)
+                    && !sentence::ends(before.0, own)
+                    && (!next.is_alphanumeric() || !c.is_ascii())
+                {
                     traits.sentences += 1;
                 }
                 let slashes = c == '/' && before.0 == '/';

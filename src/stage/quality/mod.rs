@@ -17,5 +17,5 @@ mod tests;
 pub use judge::Judge;
 pub use measure::{Meter, Traits};
 pub use settings::{QualityLimits, QualityOverride, QualitySettings};
-pub(crate) use stage::retain;
 pub use stage::quality;
+pub(crate) use stage::retain;

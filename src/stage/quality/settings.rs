@@ -65,7 +65,13 @@ limits! {
     most_boilerplate: 2.5 in 0.0..=1000.0,
 }
 
-fn in_range(key: &str, name: &str, value: f64, range: std::ops::RangeInclusive<f64>, usual: f64) -> Result<()> {
+fn in_range(
+    key: &str,
+    name: &str,
+    value: f64,
+    range: std::ops::RangeInclusive<f64>,
+    usual: f64,
+) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
     }

@@ -121,7 +121,13 @@ impl Segmenter {
                     Some(Kind::Blank) => after_blank(&lines),
                     _ => AFTER_LINE,
                 };
-                cuts.push(Cut { end: line.end, next: usize::MAX, chars_end: at + line.chars, chars_next: 0, cost });
+                cuts.push(Cut {
+                    end: line.end,
+                    next: usize::MAX,
+                    chars_end: at + line.chars,
+                    chars_next: 0,
+                    cost,
+                });
             }
         }
         if let Some(cut) = cuts.last_mut().filter(|cut| cut.next == usize::MAX) {
@@ -155,8 +161,11 @@ fn after_blank<'a>(lines: &(impl Iterator<Item = &'a Line> + Clone)) -> usize {
 
 /// Takes the line above the first kept one back in, if it has letters and no other line stands between.
 fn keep_title(lines: &mut [Line]) {
-    let Some(first) = lines.iter().position(|line| matches!(line.kind, Kind::Short | Kind::Prose)) else { return };
-    let above = lines.get_mut(..first).unwrap_or_default().iter_mut().rev().find(|line| line.kind != Kind::Blank);
+    let Some(first) = lines.iter().position(|line| matches!(line.kind, Kind::Short | Kind::Prose)) else {
+        return;
+    };
+    let above =
+        lines.get_mut(..first).unwrap_or_default().iter_mut().rev().find(|line| line.kind != Kind::Blank);
     if let Some(line) = above.filter(|line| !line.ended && (4..=100).contains(&line.chars)) {
         line.kind = Kind::Short;
     }
@@ -197,7 +206,8 @@ fn fragments(cuts: &[Cut], lengths: Lengths) -> Vec<(usize, usize)> {
             .min_by_key(|(_, cut)| {
                 let length = cut.chars_end - from.chars_next;
                 // A rest too short to stand alone is better taken along.
-                let orphan = (rest > cut.chars_end && rest - cut.chars_end.min(rest) < lengths.least) as usize * 40;
+                let orphan =
+                    (rest > cut.chars_end && rest - cut.chars_end.min(rest) < lengths.least) as usize * 40;
                 length.abs_diff(lengths.target) + (cut.cost + orphan) * lengths.target / 100
             })
             .map(|(index, _)| index);

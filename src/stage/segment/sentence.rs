@@ -21,7 +21,23 @@ pub(crate) fn ends(c: char, own: &str) -> bool {
 fn full_stop(c: char) -> bool {
     matches!(
         c,
-        '。' | '！' | '？' | '．' | '｡' | '।' | '॥' | '؟' | '۔' | '።' | '፧' | '፨' | '։' | '។' | '៕' | '။' | '།' | '༎'
+        '。' | '！'
+            | '？'
+            | '．'
+            | '｡'
+            | '।'
+            | '॥'
+            | '؟'
+            | '۔'
+            | '።'
+            | '፧'
+            | '፨'
+            | '։'
+            | '។'
+            | '៕'
+            | '။'
+            | '།'
+            | '༎'
     )
 }
 
@@ -29,8 +45,28 @@ fn full_stop(c: char) -> bool {
 fn closes(c: char) -> bool {
     matches!(
         c,
-        '"' | '\'' | ')' | ']' | '}' | '»' | '«' | '”' | '’' | '“' | '‘' | '›' | '」' | '』' | '】' | '）' | '〉' | '》'
-            | '］' | '＂' | '*' | '_' | '`'
+        '"' | '\''
+            | ')'
+            | ']'
+            | '}'
+            | '»'
+            | '«'
+            | '”'
+            | '’'
+            | '“'
+            | '‘'
+            | '›'
+            | '」'
+            | '』'
+            | '】'
+            | '）'
+            | '〉'
+            | '》'
+            | '］'
+            | '＂'
+            | '*'
+            | '_'
+            | '`'
     )
 }
 
@@ -114,7 +150,9 @@ pub(crate) fn cuts(line: &str, own: &str, glyphs: Glyphs, mut cut: impl FnMut(us
         let class = glyphs.of(follower);
         let spaced = next > end;
         let lower = class & glyph::LETTER != 0 && class & glyph::UPPER == 0 && follower.is_lowercase();
-        let starts = class & (glyph::MARK | glyph::BROKEN) == 0 && !lower && !matches!(follower, ',' | ';' | ':' | '、' | '，');
+        let starts = class & (glyph::MARK | glyph::BROKEN) == 0
+            && !lower
+            && !matches!(follower, ',' | ';' | ':' | '、' | '，');
         if starts && (spaced || strong) && !(abbreviation && marks == 1) {
             cut(end, next);
         }
@@ -183,7 +221,16 @@ mod tests {
 
     #[test]
     fn ends_of_lines() {
-        for line in ["Fim.", "Fim.”", "Fim.[12]", "Fim. [nota 3][4]", "完。」", "「さよか、すんません」", "จบ", "Fim!)*"] {
+        for line in [
+            "Fim.",
+            "Fim.”",
+            "Fim.[12]",
+            "Fim. [nota 3][4]",
+            "完。」",
+            "「さよか、すんません」",
+            "จบ",
+            "Fim!)*",
+        ] {
             assert!(is_ended(line, ".!?。"), "{line}");
         }
         for line in ["Fim", "Fim,", "[1]", "", "Leia [aqui]", "\"", "終わり"] {

@@ -23,8 +23,11 @@ fn placed(shard: u32, row: u32, fragments: Vec<Vec<Span>>) -> Vec<(Place, Vec<Sp
 /// Cuts a container of rows; a row that gives nothing is noted. The credits go on with the drafts.
 pub(super) fn cut(segmenter: &Segmenter, rows: Rows) -> (Drafts, Vec<Note>) {
     let bytes = rows.rows.iter().map(|row| row.text.len()).sum();
-    let mut drafts =
-        Drafts { text: String::with_capacity(bytes), drafts: Vec::with_capacity(rows.rows.len()), weight: rows.weight };
+    let mut drafts = Drafts {
+        text: String::with_capacity(bytes),
+        drafts: Vec::with_capacity(rows.rows.len()),
+        weight: rows.weight,
+    };
     let mut notes = Vec::new();
     for row in rows.rows {
         let (fragments, longest) = segmenter.segment_or_longest(&row.text, row.lang);
@@ -34,7 +37,9 @@ pub(super) fn cut(segmenter: &Segmenter, rows: Rows) -> (Drafts, Vec<Note>) {
         for (place, spans) in placed(rows.shard, row.row, fragments) {
             let start = drafts.text.len();
             for span in &spans {
-                drafts.text.push_str(row.text.get(span.start as usize..span.end as usize).unwrap_or_default());
+                drafts
+                    .text
+                    .push_str(row.text.get(span.start as usize..span.end as usize).unwrap_or_default());
             }
             let end = drafts.text.len();
             drafts.drafts.push(Draft { place, lang: row.lang, spans, start, end });

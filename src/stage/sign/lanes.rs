@@ -82,7 +82,10 @@ impl Lanes {
     }
 
     /// The minimum of every lane over the shingles.
-    #[expect(unsafe_code, reason = "runs code compiled for features that `available` has found on this machine")]
+    #[expect(
+        unsafe_code,
+        reason = "runs code compiled for features that `available` has found on this machine"
+    )]
     pub(super) fn minima(&self, shingles: &[u32], minima: &mut Vec<u32>) {
         minima.clear();
         match self.dispatch {
@@ -155,6 +158,10 @@ mod tests {
     #[test]
     fn lanes_never_change() {
         let lanes = Lanes::new(1, Dispatch::Portable);
-        assert_eq!((lanes.blocks[0].a[0], lanes.blocks[0].b[0]), (0, 0), "pinned: a change renames every cluster");
+        assert_eq!(
+            (lanes.blocks[0].a[0], lanes.blocks[0].b[0]),
+            (0, 0),
+            "pinned: a change renames every cluster"
+        );
     }
 }

@@ -21,19 +21,23 @@ pub fn sign<'s>(
 ) -> Stream<'s, Epoch, Vec<(Signed, Epoch, isize)>> {
     let signer = Signer::new(settings);
     let mut scratch = Scratch::default();
-    drafts.unary::<CapacityContainerBuilder<Vec<(Signed, Epoch, isize)>>, _, _, _>(Pipeline, "sign", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, drafts| {
-                let drafts = std::mem::take(drafts);
-                if let Some(time) = capability.least().copied() {
-                    let signed = signed_of(&signer, &drafts, &keys, seed, &mut scratch);
-                    let mut updates = signed.map(|signed| (signed, time, 1)).collect();
-                    output.session(&capability).give_container(&mut updates);
-                }
-                credits.give(drafts.weight);
-            });
-        }
-    })
+    drafts.unary::<CapacityContainerBuilder<Vec<(Signed, Epoch, isize)>>, _, _, _>(
+        Pipeline,
+        "sign",
+        move |_, _| {
+            move |input, output| {
+                input.for_each(|capability, drafts| {
+                    let drafts = std::mem::take(drafts);
+                    if let Some(time) = capability.least().copied() {
+                        let signed = signed_of(&signer, &drafts, &keys, seed, &mut scratch);
+                        let mut updates = signed.map(|signed| (signed, time, 1)).collect();
+                        output.session(&capability).give_container(&mut updates);
+                    }
+                    credits.give(drafts.weight);
+                });
+            }
+        },
+    )
 }
 
 /// The signed rows of a container.

@@ -1,0 +1,205 @@
+//! Everything a run needs, prepared and checked before any work or spending.
+//!
+//! **Why**: a typo, a broken shard, a missing model or key must cost seconds. Only what is opened here can be asked
+//! later, and the fingerprint is complete before the first row is read.
+
+use super::roles::{self, Endpoints, Roles, Shared};
+use crate::config::Settings;
+use crate::error::Result;
+use crate::llm::Role;
+use crate::llm::embedded::lid::Lid;
+use crate::llm::journal::Journal;
+use crate::llm::models::{Cache, LID};
+use crate::llm::prompt::Prompts;
+use crate::model::Stage;
+use crate::sink::manifest::{Delta, Manifest, ShardEntry};
+use crate::sink::parts::PartContext;
+use crate::sink::snapshot::Output;
+use crate::source::list::{self, Shard};
+use crate::source::open::Files;
+use crate::source::shard::{Survey, survey};
+use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
+use crate::stage::codebook::Codebook;
+use crate::stage::identify::Identifier;
+use crate::stage::reread::Rereading;
+use crate::stage::segment::{Segmenter, drafts_of};
+use crate::stop::Stop;
+use crate::telemetry::{Progress, SystemClock};
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A prepared run.
+pub struct Job {
+    pub(super) settings: Settings,
+    pub(super) output: Output,
+    pub(super) surveys: Vec<Survey>,
+    pub(super) entries: Vec<ShardEntry>,
+    pub(super) known: Option<Arc<Manifest>>,
+    pub(super) reading: Arc<Reading>,
+    pub(super) rereading: Arc<Rereading>,
+    pub(super) parts: Arc<PartContext>,
+    pub(super) identifier: Arc<dyn Identifier>,
+    pub(super) roles: Roles,
+    pub(super) journal: Arc<Journal>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Job {
+    /// Keys of the shards, by position.
+    pub(super) fn shard_keys(&self) -> Arc<[String]> {
+        self.entries.iter().map(|entry| entry.key.clone()).collect()
+    }
+
+    /// The settings of the run.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Rows of all shards.
+    pub fn rows(&self) -> u64 {
+        self.surveys.iter().map(|survey| u64::from(survey.rows)).sum()
+    }
+
+    /// Bytes of text of all shards, as their footers tell.
+    pub fn text_bytes(&self) -> u64 {
+        self.surveys.iter().map(|survey| survey.text_bytes).sum()
+    }
+
+    /// How far each stage is.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// How the wanted shards differ from the snapshot before.
+    pub fn delta(&self) -> Delta {
+        self.known.as_deref().unwrap_or(&Manifest::default()).delta(&self.entries)
+    }
+
+    /// What names the models of a role.
+    pub fn version_of(&self, role: Role) -> &str {
+        let versions = &self.parts.versions;
+        match role {
+            Role::Translate => &versions.translate,
+            Role::Instruct => &versions.instruct,
+            Role::Score => &versions.score,
+            Role::Embed => &versions.embed,
+            Role::Localize => &versions.localize,
+        }
+    }
+
+    /// Whether the snapshot that readers see is what this run would make: the same shards, settings, models and
+    /// prompts, and no row that is worth another try.
+    pub fn is_done(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| {
+            known.fingerprint == self.parts.fingerprint
+                && known.versions == self.parts.versions
+                && known.audit_mode == self.settings.audit
+                && known.delta(&self.entries).is_empty()
+                && !known.has_transient_faults()
+        })
+    }
+}
+
+/// Prepares a run. `endpoints` answers for the settings' endpoints where it is given: tests script them.
+///
+/// # Errors
+/// Settings out of range, inputs that are away or malformed, models or keys that are missing, an output folder that
+/// another process uses.
+pub fn prepare(settings: Settings, endpoints: Option<Endpoints>, stop: &Stop) -> Result<Job> {
+    settings.check()?;
+    let cache = Cache::at(settings.model_cache.clone())?;
+    let shards: Arc<[Shard]> = list::list(&settings.input)?.into();
+    let surveys = survey(&shards, &Files, &settings.source.columns)?;
+    let identifier: Arc<dyn Identifier> = Arc::new(Lid::open(&cache.path_of(&LID)?)?);
+    let endpoints = match endpoints {
+        Some(endpoints) => endpoints,
+        None => roles::open(&settings, &cache)?,
+    };
+    let codebook = Arc::new(Codebook::open(&settings.select.codebook)?);
+    let output = Output::open(&settings.output)?;
+    let journal = Arc::new(Journal::open(&output.state().join("journal.redb"), Arc::new(SystemClock))?);
+    let prompts = Arc::new(Prompts::open(settings.prompts.as_deref(), journal.secret()?)?);
+    let known = output.manifest()?.map(Arc::new);
+    let entries = entries(&shards, &surveys, known.as_deref())?;
+    let versions = roles::versions(&settings, &endpoints, &prompts, &codebook)?;
+    let shared = Shared {
+        settings: &settings,
+        endpoints: &endpoints,
+        journal: &journal,
+        prompts: &prompts,
+        codebook: &codebook,
+        identifier: Some(&identifier),
+        stop,
+    };
+    let roles = roles::seat(&shared)?;
+    let parts = PartContext {
+        shards: entries.iter().map(|entry| (entry.key.clone(), entry.digest)).collect(),
+        fingerprint: fingerprint(&settings)?,
+        versions,
+        store: output.store(),
+    };
+    let segmenter = Segmenter::new(&settings.segment);
+    let progress = Arc::new(Progress::default());
+    progress.expect(Stage::Read, surveys.iter().map(|survey| u64::from(survey.rows)).sum());
+    let reading = Reading {
+        shards: Arc::clone(&shards),
+        open: Arc::new(Files),
+        settings: settings.source.clone(),
+        tasks: Arc::new(TaskQueue::all(&surveys)),
+        progress: Arc::new(ReadProgress::default()),
+    };
+    let rereading = Rereading {
+        shards,
+        open: Arc::new(Files),
+        settings: settings.source.clone(),
+        segmenter: Arc::new(move |row, shard| drafts_of(&segmenter, shard, row)),
+        bundle_rows: settings.bundles.rows as usize,
+        bundle_bytes: settings.bundles.bytes,
+    };
+    Ok(Job {
+        surveys,
+        entries,
+        known,
+        reading: Arc::new(reading),
+        rereading: Arc::new(rereading),
+        parts: Arc::new(parts),
+        identifier,
+        roles,
+        journal,
+        progress,
+        output,
+        settings,
+    })
+}
+
+/// The shards as the manifest will name them. A shard whose size and time of writing are as in the manifest before is
+/// taken to be the same; any other one is read once for its digest.
+fn entries(shards: &[Shard], surveys: &[Survey], known: Option<&Manifest>) -> Result<Vec<ShardEntry>> {
+    shards.iter().zip(surveys).map(|(shard, survey)| entry(shard, survey, known)).collect()
+}
+
+fn entry(shard: &Shard, survey: &Survey, known: Option<&Manifest>) -> Result<ShardEntry> {
+    let modified_ns = u64::try_from(shard.modified_ns).unwrap_or(0);
+    let same = known.and_then(|known| known.shard(&shard.key));
+    let same =
+        same.filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
+    let digest = same.map_or_else(|| list::digest(shard), |same| Ok(same.digest))?;
+    Ok(ShardEntry {
+        key: shard.key.clone(),
+        digest,
+        bytes: shard.bytes,
+        modified_ns,
+        rows: u64::from(survey.rows),
+        text_column: survey.text_column.clone(),
+    })
+}
+
+/// Settings and whatever else of ours can change a row.
+fn fingerprint(settings: &Settings) -> Result<u128> {
+    let mut hasher = Xxh3::new();
+    hasher.update(&settings.fingerprint()?.to_le_bytes());
+    for part in [LID.sha256, env!("CARGO_PKG_VERSION")] {
+        hasher.update(part.as_bytes());
+    }
+    Ok(hasher.digest128())
+}

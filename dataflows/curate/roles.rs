@@ -1,0 +1,207 @@
+//! Endpoints, desks and clerks: who answers what, opened before anything is asked.
+
+use crate::config::{Kind, Settings};
+use crate::error::{Error, Result};
+use crate::llm::desk::Meter;
+use crate::llm::embedded::Embedded;
+use crate::llm::http::HttpEndpoint;
+use crate::llm::journal::Journal;
+use crate::llm::limiter::Limiter;
+use crate::llm::models::Cache;
+use crate::llm::prompt::Prompts;
+use crate::llm::{Ask, Desk, Endpoint, Offers, Role};
+use crate::model::Lang;
+use crate::sink::columns::Versions;
+use crate::stage::codebook::Codebook;
+use crate::stage::identify::Identifier;
+use crate::stage::{Clerk, embed, instruct, localize, score, translate};
+use crate::stop::Stop;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Endpoints by the name that the settings give them.
+pub type Endpoints = BTreeMap<String, Arc<dyn Endpoint>>;
+
+/// Opens the endpoints that all roles name: loads models, reads keys, asks nothing.
+///
+/// # Errors
+/// Those of the endpoints: a missing model file or key, a setting out of range.
+pub fn open(settings: &Settings, cache: &Cache) -> Result<Endpoints> {
+    open_for(settings, cache, &Role::ALL)
+}
+
+/// As [`open`], for some roles.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for(settings: &Settings, cache: &Cache, roles: &[Role]) -> Result<Endpoints> {
+    let mut by_name: BTreeMap<String, Vec<Role>> = BTreeMap::new();
+    for role in roles {
+        let (name, _) = settings.endpoint_of(*role)?;
+        by_name.entry(name.to_owned()).or_default().push(*role);
+    }
+    let mut opened: Endpoints = BTreeMap::new();
+    for (name, roles) in by_name {
+        let Some(first) = roles.first() else { continue };
+        let (_, endpoint) = settings.endpoint_of(*first)?;
+        let endpoint: Arc<dyn Endpoint> = match endpoint.kind {
+            Kind::Embedded => {
+                let threads = endpoint.threads.map_or_else(threads, |threads| threads as usize);
+                Embedded::open(cache, &roles, &endpoint.folders, threads)?
+            }
+            Kind::Http => Arc::new(HttpEndpoint::open(&name, &endpoint)?),
+        };
+        opened.insert(name, endpoint);
+    }
+    Ok(opened)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The clerks of a run, and what names them.
+pub struct Roles {
+    /// Native response to English.
+    pub translate: Arc<dyn Clerk>,
+    /// English instruction.
+    pub instruct: Arc<dyn Clerk>,
+    /// Score of the English pair.
+    pub score: Arc<dyn Clerk>,
+    /// Vector and cell of the English pair.
+    pub embed: Arc<dyn Clerk>,
+    /// Instruction to the native language.
+    pub localize: Arc<dyn Clerk>,
+    /// Counts calls by role.
+    pub meter: Arc<Meter>,
+}
+
+/// What names the models and prompts of a run, for rows and fingerprints.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if a role has no endpoint.
+pub fn versions(
+    settings: &Settings,
+    endpoints: &Endpoints,
+    prompts: &Prompts,
+    codebook: &Codebook,
+) -> Result<Versions> {
+    let of = |role| -> Result<String> {
+        let endpoint = endpoint_of(settings, endpoints, role)?;
+        Ok(endpoint.identity_of(&example(role, endpoint.offers())).to_owned())
+    };
+    let prompts: Vec<String> = prompts.versions().into_values().collect();
+    Ok(Versions {
+        translate: of(Role::Translate)?,
+        instruct: of(Role::Instruct)?,
+        score: of(Role::Score)?,
+        embed: format!("{}; codebook {}", of(Role::Embed)?, codebook.version),
+        localize: of(Role::Localize)?,
+        prompts: prompts.join(" "),
+        schema: crate::sink::columns::SCHEMA.to_owned(),
+    })
+}
+
+fn endpoint_of<'a>(
+    settings: &Settings,
+    endpoints: &'a Endpoints,
+    role: Role,
+) -> Result<&'a Arc<dyn Endpoint>> {
+    let (name, _) = settings.endpoint_of(role)?;
+    endpoints.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))
+}
+
+/// An ask as a role would ask it: endpoints with several models name the one that answers it.
+fn example(role: Role, offers: Offers) -> Ask {
+    let text = String::new;
+    match role {
+        Role::Translate | Role::Localize if offers.translate => {
+            Ask::Translate { from: Lang::UND, to: Lang::UND, text: text() }
+        }
+        Role::Embed => Ask::Embed { text: text() },
+        Role::Score if offers.complete => Ask::LogProb { contexts: Vec::new(), text: text(), most_tokens: 1 },
+        Role::Instruct if offers.complete => {
+            Ask::Complete { prefix: text(), prompt: text(), openers: Vec::new(), max_tokens: 1 }
+        }
+        _ => Ask::Chat {
+            role,
+            prompt: text(),
+            system: text(),
+            user: text(),
+            max_tokens: 1,
+            temperature_milli: 0,
+            schema: None,
+            logprobs: false,
+        },
+    }
+}
+
+/// The shared things that clerks are made of.
+pub(super) struct Shared<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) journal: &'a Arc<Journal>,
+    pub(super) prompts: &'a Arc<Prompts>,
+    pub(super) codebook: &'a Arc<Codebook>,
+    pub(super) identifier: Option<&'a Arc<dyn Identifier>>,
+    pub(super) stop: &'a Stop,
+}
+
+/// Seats a clerk at a desk for each role.
+pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
+    let meter = Arc::new(Meter::default());
+    let mut limiters: BTreeMap<&str, Arc<Limiter>> = BTreeMap::new();
+    for name in shared.endpoints.keys() {
+        let settings = shared.settings.endpoints.get(name).cloned().unwrap_or_default();
+        limiters.insert(name, Limiter::new(settings.limits()));
+    }
+    let desk = |role: Role| -> Result<Desk> {
+        let (name, settings) = shared.settings.endpoint_of(role)?;
+        let limiter =
+            limiters.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))?;
+        Ok(Desk::new(
+            role,
+            Arc::clone(endpoint_of(shared.settings, shared.endpoints, role)?),
+            Some(Arc::clone(shared.journal)),
+            Arc::clone(limiter),
+            settings.retry(),
+            shared.stop.clone(),
+            Arc::clone(&meter),
+        ))
+    };
+    let settings = shared.settings;
+    let identifier = || shared.identifier.cloned();
+    let prompts = || Arc::clone(shared.prompts);
+    Ok(Roles {
+        translate: Arc::new(translate::Translate::new(
+            desk(Role::Translate)?,
+            prompts(),
+            identifier(),
+            settings.translate.clone(),
+        )?),
+        instruct: Arc::new(instruct::Instruct::new(
+            desk(Role::Instruct)?,
+            prompts(),
+            settings.seed,
+            settings.instruct.clone(),
+        )?),
+        score: Arc::new(score::Score::new(
+            desk(Role::Score)?,
+            Some(desk(Role::Embed)?),
+            prompts(),
+            settings.score.clone(),
+        )?),
+        embed: Arc::new(embed::Embed::new(
+            desk(Role::Embed)?,
+            Arc::clone(shared.codebook),
+            settings.embed.clone(),
+        )?),
+        localize: Arc::new(localize::Localize::new(
+            desk(Role::Localize)?,
+            prompts(),
+            identifier(),
+            settings.localize.clone(),
+        )?),
+        meter,
+    })
+}

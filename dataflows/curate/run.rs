@@ -1,0 +1,95 @@
+//! A run from prepared job to published snapshot.
+//!
+//! **Why**: nothing is visible until everything is there. Parts are written under content names beside the snapshot
+//! that readers see; the one switch at the end is the only step that they can notice.
+
+use super::job::{Job, prepare};
+use super::outcome::{Outcome, Work, costs_of};
+use super::roles::Endpoints;
+use super::wire::{Share, build, tally_of};
+use crate::config::Settings;
+use crate::error::Result;
+use crate::sink::card::card;
+use crate::sink::manifest::Manifest;
+use crate::stop::Stop;
+use crate::telemetry::{Stopwatch, Tally};
+use crate::workers;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Snapshots that are kept beside the one that readers see.
+const KEEP: usize = 2;
+
+/// Prepares a run and carries it out.
+///
+/// # Errors
+/// As [`prepare`](super::prepare) and [`execute`].
+pub fn curate(
+    settings: Settings,
+    endpoints: Option<Endpoints>,
+    runtime: &Handle,
+    stop: &Stop,
+) -> Result<Outcome> {
+    execute(&Arc::new(prepare(settings, endpoints, stop)?), runtime, stop)
+}
+
+/// Carries out a prepared run; idle if the snapshot is what it would make.
+///
+/// # Errors
+/// The reason of the stop flag: an endpoint that is away, a shard that changed, a full disk, an interrupt. What was
+/// asked is in the journal, and the next run goes on from there.
+pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+    let watch = Stopwatch::start();
+    let delta = job.delta();
+    if let Some(known) = job.known.as_deref().filter(|_| job.is_done()) {
+        return Ok(Outcome {
+            tally: Tally::of_counts(&known.counts),
+            manifest: known.clone(),
+            delta,
+            work: Work::of(&job.roles),
+            costs: costs_of(&job.roles),
+            ran: false,
+            reused: known.parts.len(),
+            in_flight: [0; 3],
+            seconds: watch.seconds(),
+        });
+    }
+    let shares = {
+        let (job, runtime, flag) = (Arc::clone(job), runtime.clone(), stop.clone());
+        workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &runtime, &flag)))?
+    };
+    let tally = tally_of(&shares);
+    tally.conserved()?;
+    let manifest = manifest_of(job, &shares, &tally);
+    let reused = standing(job, &manifest);
+    job.output.publish(&manifest, &card(&manifest), KEEP)?;
+    let in_flight = shares.iter().fold([0; 3], |sum: [u64; 3], share| {
+        [sum[0] + share.peaks[0], sum[1] + share.peaks[1], sum[2] + share.peaks[2]]
+    });
+    let (work, costs, seconds) = (Work::of(&job.roles), costs_of(&job.roles), watch.seconds());
+    Ok(Outcome { manifest, delta, tally, work, costs, ran: true, reused, in_flight, seconds })
+}
+
+fn manifest_of(job: &Job, shares: &[Share], tally: &Tally) -> Manifest {
+    let manifest = Manifest {
+        fingerprint: job.parts.fingerprint,
+        versions: job.parts.versions.clone(),
+        audit_mode: job.settings.audit,
+        shards: job.entries.clone(),
+        parts: shares.iter().flat_map(|share| share.parts.iter().cloned()).collect(),
+        audit: shares
+            .iter()
+            .flat_map(|share| &share.audited)
+            .flat_map(|audited| audited.files.clone())
+            .collect(),
+        counts: tally.counts(),
+        ..Manifest::default()
+    };
+    manifest.sealed()
+}
+
+/// How many parts of `manifest` were there before.
+fn standing(job: &Job, manifest: &Manifest) -> usize {
+    let known = job.known.as_deref().map_or(&[][..], |known| &known.parts);
+    manifest.parts.iter().filter(|part| known.contains(part)).count()
+}

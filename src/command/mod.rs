@@ -1,0 +1,12 @@
+//! What each command of the terminal does: flags to settings to one dataflow to a report.
+
+pub mod check;
+pub mod codebook;
+pub mod interrupt;
+pub mod models;
+pub mod quickstart;
+pub mod run;
+pub mod settings;
+pub mod show;
+pub mod terminal;
+pub mod verify;

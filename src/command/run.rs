@@ -1,0 +1,98 @@
+//! `isogloss run`: a settings file to a snapshot, with progress and a final table.
+
+use super::{interrupt, terminal};
+use crate::cli;
+use crate::config::Settings;
+use crate::curate::{self, Job, Outcome};
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+use crate::telemetry::Stopwatch;
+use crate::telemetry::progress::{Screen, report};
+use crate::telemetry::table::{self, Style};
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Runs the chain as a settings file says.
+///
+/// # Errors
+/// What ends a run; see [`ErrorKind`](crate::ErrorKind).
+pub fn run(flags: &cli::Run) -> Result<()> {
+    let outcome = carry_out(settings_of(flags)?)?;
+    if flags.json {
+        terminal::say(outcome.json()?);
+    }
+    Ok(())
+}
+
+/// The settings of the flags: the file, `--set` on top, then the flags that have a name.
+///
+/// # Errors
+/// As [`Settings::load`].
+pub fn settings_of(flags: &cli::Run) -> Result<Settings> {
+    let mut settings = Settings::load(&flags.settings, &flags.set)?;
+    if !flags.input.is_empty() {
+        settings.input.clone_from(&flags.input);
+    }
+    if let Some(output) = &flags.output {
+        settings.output.clone_from(output);
+    }
+    settings.workers = flags.workers.unwrap_or(settings.workers);
+    Ok(settings)
+}
+
+/// A runtime for everything that waits.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the machine gives no threads.
+pub fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .thread_name("isogloss-io")
+        .build()
+        .map_err(|cause| Error::unavailable("threads not started").because(cause))
+}
+
+/// Prepares and carries out a run, and tells the person what happens.
+///
+/// # Errors
+/// As [`curate::prepare`] and [`curate::execute`].
+pub fn carry_out(settings: Settings) -> Result<Outcome> {
+    let (runtime, stop) = (runtime()?, Stop::default());
+    interrupt::watch(runtime.handle(), stop.clone());
+    let job = Arc::new(curate::prepare(settings, None, &stop)?);
+    let outcome = watched(&job, &runtime, &stop);
+    // A reply that never comes must not keep the process.
+    runtime.shutdown_background();
+    let outcome = outcome?;
+    tell(&job, &outcome);
+    Ok(outcome)
+}
+
+fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
+    if job.is_done() {
+        return curate::execute(job, runtime.handle(), stop);
+    }
+    tracing::info!("{}", job.delta());
+    let watch = Stopwatch::start();
+    let now_ms = move || (watch.seconds() * 1e3) as u64;
+    let screen = if terminal::watched() { Screen::Bar } else { Screen::Lines(Box::new(std::io::stderr())) };
+    let reporter = report(Arc::clone(job.progress()), now_ms, screen)?;
+    let outcome = curate::execute(job, runtime.handle(), stop);
+    drop(reporter);
+    outcome
+}
+
+fn tell(job: &Job, outcome: &Outcome) {
+    let current = job.settings().output.join("current");
+    if outcome.ran {
+        let style = if terminal::watched() { Style { width: 0, bold: true } } else { Style::PLAIN };
+        terminal::say(table::table(&outcome.tally, &outcome.costs, style));
+    } else {
+        tracing::info!("nothing to do: shards, settings, models and prompts are those of the snapshot");
+    }
+    for (lang, rows) in outcome.manifest.rows_by_lang() {
+        tracing::info!("{lang}: {rows} rows in {}", current.join(lang.tag()).display());
+    }
+    tracing::info!("digest of the rows: {:032x}", outcome.manifest.digest);
+}

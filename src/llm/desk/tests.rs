@@ -1,0 +1,217 @@
+use super::*;
+use crate::llm::limiter::Limits;
+use crate::llm::scripted::{Scripted, paid};
+use crate::llm::{Refusal, Usage};
+use crate::telemetry::SystemClock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::time::Instant;
+
+struct Bench {
+    endpoint: Arc<Scripted>,
+    journal: Arc<Journal>,
+    meter: Arc<Meter>,
+    stop: Stop,
+    desk: Desk,
+}
+
+fn retry() -> Retry {
+    Retry {
+        tries: 4,
+        first_wait: Duration::from_millis(2),
+        most_wait: Duration::from_millis(8),
+        give_up_after: Duration::from_millis(200),
+        most_faults_in_a_row: 5,
+    }
+}
+
+fn bench(script: impl Fn(&Ask) -> Result<Reply, Refusal> + Send + Sync + 'static) -> Bench {
+    let endpoint = Arc::new(Scripted::new(script).after(Duration::from_millis(5)));
+    let journal = Arc::new(Journal::in_memory(Arc::new(SystemClock)).expect("made"));
+    let (meter, stop) = (Arc::<Meter>::default(), Stop::default());
+    let limiter = Limiter::new(Limits { in_flight: 8, ..Limits::default() });
+    let asked: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&endpoint);
+    let desk = Desk::new(
+        Role::Embed,
+        asked,
+        Some(Arc::clone(&journal)),
+        limiter,
+        retry(),
+        stop.clone(),
+        Arc::clone(&meter),
+    );
+    Bench { endpoint, journal, meter, stop, desk }
+}
+
+fn ask(text: &str) -> Ask {
+    Ask::Embed { text: text.to_owned() }
+}
+
+fn answered(ask: &Ask) -> Result<Reply, Refusal> {
+    let Ask::Embed { text } = ask else { panic!("an embedding") };
+    Ok(Reply { answer: Answer::Text(text.clone()), usage: Usage { input_tokens: 10, output_tokens: 1 } })
+}
+
+/// Refuses the first `times` asks.
+fn after(times: u32, refusal: fn() -> Refusal) -> impl Fn(&Ask) -> Result<Reply, Refusal> {
+    let asked = AtomicU32::new(0);
+    move |ask| if asked.fetch_add(1, Ordering::SeqCst) < times { Err(refusal()) } else { answered(ask) }
+}
+
+fn is(answer: &Result<Answer, Trouble>, text: &str) -> bool {
+    matches!(answer, Ok(Answer::Text(said)) if said == text)
+}
+
+#[tokio::test]
+async fn an_answer_is_paid_once_and_kept_before_it_is_given() {
+    let bench = bench(answered);
+    assert!(is(&bench.desk.ask(&ask("a")).await, "a"));
+    assert_eq!(bench.journal.len().expect("reads"), 1);
+    assert!(is(&bench.desk.ask(&ask("a")).await, "a"));
+    let figures = bench.meter.figures(Role::Embed);
+    assert_eq!((figures.calls, figures.cached, figures.input_tokens, figures.output_tokens), (1, 1, 10, 1));
+    assert!(figures.busy >= Duration::from_millis(4), "{figures:?}");
+    assert_eq!(bench.endpoint.asked("embed"), 1);
+}
+
+#[tokio::test]
+async fn equal_asks_in_flight_are_asked_once() {
+    let bench = bench(answered);
+    let mut asks = tokio::task::JoinSet::new();
+    for i in 0..60 {
+        let desk = bench.desk.clone();
+        asks.spawn(async move { desk.ask(&ask(["a", "b", "c"][i % 3])).await.map(|_| ()) });
+    }
+    while let Some(done) = asks.join_next().await {
+        done.expect("no panic").expect("answered");
+    }
+    assert_eq!(bench.endpoint.asked_at_all(), 3);
+    assert_eq!(bench.meter.figures(Role::Embed).cached, 57);
+}
+
+#[tokio::test]
+async fn an_asker_that_goes_away_does_not_take_the_others_along() {
+    let bench = bench(answered);
+    let desk = bench.desk.clone();
+    let first = tokio::spawn(async move { desk.ask(&ask("a")).await.is_ok() });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let desk = bench.desk.clone();
+    let second = tokio::spawn(async move { desk.ask(&ask("a")).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    first.abort();
+    assert!(is(&second.await.expect("no panic"), "a"));
+}
+
+#[tokio::test]
+async fn breaks_are_retried_and_refusals_are_not() {
+    let broken = bench(after(3, || Refusal::Transient("reset".into())));
+    assert!(is(&broken.desk.ask(&ask("a")).await, "a"));
+    let figures = broken.meter.figures(Role::Embed);
+    assert_eq!((figures.calls, figures.retries, figures.faults), (1, 3, 0));
+
+    let poison = bench(after(4, || Refusal::Transient("reset".into())));
+    assert!(matches!(poison.desk.ask(&ask("a")).await, Err(Trouble::Row(Reason::GaveUp))));
+    assert_eq!((poison.endpoint.asked_at_all(), poison.meter.figures(Role::Embed).faults), (4, 1));
+    // A failure is no answer: the next run asks again.
+    assert!(poison.journal.is_empty().expect("reads"));
+    assert!(is(&poison.desk.ask(&ask("a")).await, "a"));
+
+    let rejected = bench(after(1, || Refusal::Rejected("400".into())));
+    assert!(matches!(rejected.desk.ask(&ask("a")).await, Err(Trouble::Row(Reason::GaveUp))));
+    assert_eq!(rejected.endpoint.asked_at_all(), 1);
+}
+
+#[tokio::test]
+async fn a_busy_endpoint_is_waited_for_as_long_as_it_says() {
+    let bench = bench(after(1, || Refusal::Busy { after: Some(Duration::from_millis(120)) }));
+    let start = Instant::now();
+    assert!(is(&bench.desk.ask(&ask("a")).await, "a"));
+    assert!(start.elapsed() >= Duration::from_millis(120));
+    assert_eq!(bench.meter.figures(Role::Embed).faults, 0);
+}
+
+#[tokio::test]
+async fn an_absent_endpoint_is_waited_for_then_ends_the_run_without_a_fault() {
+    let back = bench(after(12, || Refusal::Away("refused".into())));
+    assert!(is(&back.desk.ask(&ask("a")).await, "a"));
+
+    let dead = bench(|_| Err(Refusal::Away("connection refused".into())));
+    let start = Instant::now();
+    let mut asks = tokio::task::JoinSet::new();
+    for i in 0..30 {
+        let desk = dead.desk.clone();
+        asks.spawn(async move { desk.ask(&ask(&i.to_string())).await });
+    }
+    while let Some(done) = asks.join_next().await {
+        let Err(Trouble::Run(error)) = done.expect("no panic") else { panic!("nobody answers") };
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(
+            error.to_string().contains("connection refused") && error.to_string().contains("remedy="),
+            "{error}"
+        );
+    }
+    assert!((200..5000).contains(&start.elapsed().as_millis()));
+    assert_eq!(dead.meter.figures(Role::Embed).faults, 0);
+}
+
+#[tokio::test]
+async fn a_poison_row_stops_nothing_but_a_row_of_them_does() {
+    let poison = |ask: &Ask| match ask {
+        Ask::Embed { text } if text.starts_with("poison") => Err(Refusal::Rejected("422".into())),
+        _ => answered(ask),
+    };
+    let mixed = bench(poison);
+    for i in 0..20 {
+        let told = mixed.desk.ask(&ask(&format!("poison {i}"))).await;
+        assert!(matches!(told, Err(Trouble::Row(Reason::GaveUp))));
+        mixed.desk.ask(&ask(&i.to_string())).await.expect("answered");
+    }
+    let all = bench(poison);
+    let mut ended = None;
+    for i in 0..5 {
+        ended = all.desk.ask(&ask(&format!("poison {i}"))).await.err();
+    }
+    assert!(matches!(ended, Some(Trouble::Run(error)) if error.kind() == ErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn a_row_that_always_finds_the_endpoint_busy_is_given_up_while_others_are_answered() {
+    let bench = bench(|ask| match ask {
+        Ask::Embed { text } if text == "poison" => Err(Refusal::Busy { after: None }),
+        _ => answered(ask),
+    });
+    let desk = bench.desk.clone();
+    let poison = tokio::spawn(async move { desk.ask(&ask("poison")).await });
+    for i in 0..1000 {
+        bench.desk.ask(&ask(&i.to_string())).await.expect("answered");
+        if poison.is_finished() {
+            break;
+        }
+    }
+    assert!(matches!(poison.await.expect("no panic"), Err(Trouble::Row(Reason::GaveUp))));
+}
+
+#[tokio::test]
+async fn fatal_refusals_and_the_stop_flag_end_the_run() {
+    let fatal = bench(|_| Err(Refusal::Fatal(Error::config("wrong key"))));
+    assert!(
+        matches!(fatal.desk.ask(&ask("a")).await, Err(Trouble::Run(error)) if error.to_string() == "wrong key")
+    );
+    assert_eq!(fatal.endpoint.asked_at_all(), 1);
+
+    let stopped = bench(answered);
+    stopped.stop.raise(Error::bug("enough"));
+    let told = stopped.desk.ask(&ask("a")).await;
+    assert!(matches!(told, Err(Trouble::Run(error)) if error.kind() == ErrorKind::Interrupted));
+    assert_eq!(stopped.endpoint.asked_at_all(), 0);
+}
+
+#[tokio::test]
+async fn scripts_count_and_bare_desks_only_ask() {
+    let endpoint = Arc::new(Scripted::new(|ask| Ok(paid(ask, Answer::Vector(vec![127])))));
+    let asked: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&endpoint);
+    let desk = Desk::bare(asked);
+    for _ in 0..2 {
+        assert!(matches!(desk.ask(&ask("a")).await, Ok(Answer::Vector(_))));
+    }
+    assert_eq!((endpoint.asked("embed"), endpoint.asked("chat"), endpoint.asked_for(Role::Embed)), (2, 0, 0));
+}

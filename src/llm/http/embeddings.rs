@@ -1,0 +1,91 @@
+//! Embeddings, as floats or base64, made unit vectors of int8.
+
+use super::base64;
+use super::chat::{Count, guess};
+use super::endpoint::HttpEndpoint;
+use crate::llm::{Answer, Refusal, Reply, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    input: &'a str,
+    #[serde(flatten)]
+    extra: &'a Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Datum>,
+    #[serde(default)]
+    usage: Option<Count>,
+}
+
+#[derive(Deserialize)]
+struct Datum {
+    embedding: Vector,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Vector {
+    Floats(Vec<f64>),
+    Base64(String),
+}
+
+/// Asks the vector of a text.
+///
+/// # Errors
+/// A [`Refusal`].
+pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> {
+    let body = Body { model: &endpoint.model, input: text, extra: &endpoint.extra };
+    let page: Page = endpoint.wire.post(&endpoint.urls.embeddings, &body).await?;
+    let broken = |what: &str| Refusal::Transient(format!("embedding {what}"));
+    let [datum] = page.data.as_slice() else { return Err(broken("missing")) };
+    let floats = match &datum.embedding {
+        Vector::Floats(floats) => floats.clone(),
+        Vector::Base64(text) => floats_of(text).ok_or_else(|| broken("is no base64 of floats"))?,
+    };
+    let vector = quantised(&floats).ok_or_else(|| broken("has no direction"))?;
+    let usage = page.usage.map_or(Usage { input_tokens: guess(text), output_tokens: 0 }, Count::usage);
+    Ok(Reply { answer: Answer::Vector(vector), usage })
+}
+
+fn floats_of(text: &str) -> Option<Vec<f64>> {
+    let bytes = base64::decode(text)?;
+    let (floats, rest) = bytes.as_chunks::<4>();
+    rest.is_empty().then(|| floats.iter().map(|float| f64::from(f32::from_le_bytes(*float))).collect())
+}
+
+/// The unit vector in its direction, each component × 127 and rounded; `None` if it has none.
+pub fn quantised(floats: &[f64]) -> Option<Vec<i8>> {
+    let norm = floats.iter().map(|x| x * x).sum::<f64>().sqrt();
+    if !norm.is_normal() {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most 127, and an `as` cast saturates")]
+    Some(floats.iter().map(|x| (x / norm * 127.0).round() as i8).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_become_units_and_nonsense_none() {
+        assert_eq!(quantised(&[3.0, -4.0]), Some(vec![76, -102]));
+        assert_eq!(quantised(&[0.0, 1e-9]), Some(vec![0, 127]));
+        assert_eq!(quantised(&[0.0, 0.0]), None);
+        assert_eq!(quantised(&[f64::NAN, 1.0]), None);
+        assert_eq!(quantised(&[1e300, 1e300]), None);
+        assert_eq!(quantised(&[]), None);
+    }
+
+    #[test]
+    fn base64_is_little_endian_floats() {
+        // 1.0 and -2.0, by hand: 00 00 80 3f, 00 00 00 c0.
+        assert_eq!(floats_of("AACAPwAAAMA="), Some(vec![1.0, -2.0]));
+        assert_eq!(floats_of("AACAPwA="), None);
+    }
+}

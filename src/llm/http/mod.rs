@@ -1,0 +1,15 @@
+//! Endpoints over HTTP: OpenAI-compatible chat and embeddings, and `LibreTranslate`'s translation.
+//!
+//! **Why**: nearly every server and provider speaks these three. What a server says is hostile: replies are bounded,
+//! parsed strictly, and sorted by what to do next; a redirect is never followed, so a key goes nowhere else.
+
+mod base64;
+pub mod chat;
+pub mod embeddings;
+pub mod endpoint;
+pub mod retry_after;
+pub mod status;
+pub mod translate;
+pub mod wire;
+
+pub use endpoint::HttpEndpoint;

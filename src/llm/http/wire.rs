@@ -1,0 +1,150 @@
+//! One request: a client that follows no redirect, a reply read up to its bound, errors without addresses or keys.
+
+use super::status::{refusal, spoken};
+use crate::config::EndpointSettings;
+use crate::error::{Error, Result};
+use crate::llm::Refusal;
+use crate::llm::key::Key;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Response, Url, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as _;
+use std::time::Duration;
+
+/// A client and its address.
+#[derive(Debug)]
+pub struct Wire {
+    client: Client,
+    base: Url,
+    name: String,
+    key: Option<Key>,
+    most_reply_bytes: usize,
+}
+
+impl Wire {
+    /// Opens the client of the endpoint `name`; nothing is sent yet. `bearer`: the key goes into a header.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the address is none or the key's variable is not set.
+    pub fn open(name: &str, settings: &EndpointSettings, bearer: bool) -> Result<Self> {
+        let base = Url::parse(settings.url.trim_end_matches('/'))
+            .map_err(|cause| Error::config(format!("no address: key=endpoints.{name}.url")).because(cause))?;
+        let setting = format!("endpoints.{name}.key_env");
+        let key = match settings.key_env.as_str() {
+            "" => None,
+            variable => Some(Key::from_env(&setting, variable)?),
+        };
+        // The provider is the process's; a second endpoint finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = key.as_ref().filter(|_| bearer) {
+            headers.insert(AUTHORIZATION, key.bearer());
+        }
+        let mut builder = Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("isogloss/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(Duration::from_secs_f64(settings.connect_timeout_seconds))
+            .timeout(Duration::from_secs_f64(settings.timeout_seconds))
+            .pool_max_idle_per_host(settings.in_flight as usize)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tcp_keepalive(Duration::from_secs(60));
+        if base.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")) {
+            builder = builder.no_proxy();
+        }
+        if base.scheme() == "http" {
+            // A machine without certificates still reaches what needs none.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|cause| {
+            Error::config(format!(
+                "no client: key=endpoints.{name}, remedy=see the certificates of the system"
+            ))
+            .because(cause.without_url())
+        })?;
+        let most_reply_bytes = usize::try_from(settings.most_reply_bytes).unwrap_or(usize::MAX);
+        Ok(Self { client, base, name: name.to_owned(), key, most_reply_bytes })
+    }
+
+    /// The address of `path` under the base.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there can be none.
+    pub fn address(&self, path: &str) -> Result<Url> {
+        let whole = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
+        Url::parse(&whole).map_err(|cause| {
+            Error::config(format!("no address: key=endpoints.{}.url", self.name)).because(cause)
+        })
+    }
+
+    /// The key, for APIs that take it in the body.
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
+    /// Posts `body` and reads a reply of the type.
+    ///
+    /// # Errors
+    /// A [`Refusal`] by status, or by what went wrong on the way.
+    pub async fn post<T: DeserializeOwned>(&self, url: &Url, body: &impl Serialize) -> Result<T, Refusal> {
+        let body = serde_json::to_vec(body)
+            .map_err(|cause| Refusal::Fatal(Error::bug("request not written as JSON").because(cause)))?;
+        let response = self.client.post(url.clone()).body(body).send().await.map_err(lost)?;
+        let status = response.status();
+        let headers = if status.is_success() { HeaderMap::new() } else { response.headers().clone() };
+        let bytes = self.read(response).await;
+        if !status.is_success() {
+            let bytes = bytes.unwrap_or_default();
+            return Err(refusal(&self.name, status, &headers, &self.said(&bytes)));
+        }
+        let bytes = bytes?;
+        serde_json::from_slice(&bytes).map_err(|cause| {
+            Refusal::Transient(format!(
+                "reply not understood: {cause}, said={:?}",
+                spoken(&self.said(&bytes))
+            ))
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Refusal> {
+        let most = self.most_reply_bytes;
+        let known = response.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
+        if known > most {
+            return Err(too_long(most));
+        }
+        let mut bytes = Vec::with_capacity(known);
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            if bytes.len() + chunk.len() > most {
+                return Err(too_long(most));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// The start of a body as text, without the key if the server echoes it.
+    fn said(&self, bytes: &[u8]) -> String {
+        let start = bytes.get(..4096).unwrap_or(bytes);
+        let text = String::from_utf8_lossy(start);
+        self.key.as_ref().map_or_else(|| text.clone().into_owned(), |key| key.redact(&text))
+    }
+}
+
+fn too_long(most: usize) -> Refusal {
+    Refusal::Rejected(format!("reply too long: most_reply_bytes={most}"))
+}
+
+/// Sorts what went wrong on the way. Only a connection that was never made says that nobody is there.
+fn lost(error: reqwest::Error) -> Refusal {
+    let error = error.without_url();
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        told = format!("{told}: {next}");
+        cause = next.source();
+    }
+    if error.is_connect() { Refusal::Away(told) } else { Refusal::Transient(told) }
+}

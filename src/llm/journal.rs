@@ -1,1 +1,0 @@
-//! Answers that were paid for, kept for ever.

@@ -1,0 +1,14 @@
+//! Answers that were paid for, kept for ever.
+//!
+//! **Why**: models are slow, cost money and do not say the same thing twice. So an answer is asked once, and a
+//! rerun, a crash, a retraction or a changed setting finds it here. Models are not functions: the journal is part of
+//! the state of a run. Failures are no answers, and are not kept.
+
+pub mod entry;
+pub mod flights;
+pub mod store;
+mod writer;
+
+pub use entry::{Entry, key_of};
+pub use flights::{Flights, Landing, Seat};
+pub use store::Journal;

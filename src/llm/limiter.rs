@@ -1,1 +1,0 @@
-//! How many asks may be in flight, and how fast.

@@ -1,1 +1,0 @@
-//! Proves rows against their source.

@@ -1,0 +1,143 @@
+//! Which row groups are still to be read, and how far the reading is.
+//!
+//! **Why**: the workers take row groups from one queue, so one big shard keeps them all busy and a slow worker
+//! takes fewer. Which worker reads a row changes nothing in the output.
+
+use super::list::Shard;
+use super::open::Open;
+use super::rows::{Chunk, GroupRows};
+use super::settings::SourceSettings;
+use super::shard::{Opened, Survey};
+use crate::error::Result;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One row group to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// Position of the shard's key in the run's sorted list.
+    pub shard: u32,
+    /// The row group, from 0.
+    pub row_group: u32,
+}
+
+/// The row groups that no worker has taken yet.
+#[derive(Debug, Default)]
+pub struct TaskQueue {
+    tasks: Mutex<VecDeque<Task>>,
+}
+
+impl TaskQueue {
+    /// A queue of these tasks, taken in this order.
+    pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
+        Self { tasks: Mutex::new(tasks.into_iter().collect()) }
+    }
+
+    /// Every row group of the surveyed shards, in order. Empty ones have no row to read.
+    pub fn all(surveys: &[Survey]) -> Self {
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self::new(surveys.iter().enumerate().flat_map(|(shard, survey)| {
+            let groups = survey.row_groups.iter().enumerate().filter(|(_, rows)| **rows > 0);
+            groups.map(move |(group, _)| Task { shard: number(shard), row_group: number(group) })
+        }))
+    }
+
+    /// Takes the next one.
+    pub fn take(&self) -> Option<Task> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// How many are left.
+    pub fn left(&self) -> usize {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// How far the workers are, together. Counted as text enters the dataflow.
+#[derive(Debug, Default)]
+pub struct ReadProgress {
+    /// Rows read, faulted ones too.
+    pub rows: AtomicU64,
+    /// Of these, faulted.
+    pub faults: AtomicU64,
+    /// Bytes of text.
+    pub bytes: AtomicU64,
+    /// Row groups read to their end.
+    pub tasks: AtomicU64,
+}
+
+impl ReadProgress {
+    /// Counts a chunk.
+    pub fn count(&self, chunk: &Chunk) {
+        let add = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
+        add(&self.rows, chunk.rows.rows.len() + chunk.notes.len());
+        add(&self.faults, chunk.notes.len());
+        self.bytes.fetch_add(chunk.rows.weight.bytes, Ordering::Relaxed);
+        add(&self.tasks, usize::from(chunk.ended));
+    }
+}
+
+/// What every reader of a run shares.
+pub struct Reading {
+    /// The shards, sorted by key.
+    pub shards: Arc<[Shard]>,
+    /// How they are opened.
+    pub open: Arc<dyn Open>,
+    /// Limits and columns.
+    pub settings: SourceSettings,
+    /// What is left to read.
+    pub tasks: Arc<TaskQueue>,
+    /// How far the reading is.
+    pub progress: Arc<ReadProgress>,
+}
+
+/// Reads row groups from the queue until it is empty.
+pub(crate) struct TaskRows {
+    reading: Arc<Reading>,
+    opened: Option<(u32, Arc<Opened>)>,
+    group: Option<GroupRows>,
+}
+
+impl TaskRows {
+    pub(crate) fn new(reading: Arc<Reading>) -> Self {
+        Self { reading, opened: None, group: None }
+    }
+
+    fn step(&mut self) -> Result<Option<Chunk>> {
+        loop {
+            if let Some(group) = &mut self.group {
+                if let Some(chunk) = group.next()? {
+                    return Ok(Some(chunk));
+                }
+                self.group = None;
+            }
+            let Some(task) = self.reading.tasks.take() else { return Ok(None) };
+            let Some(opened) = self.opened(task.shard)? else { continue };
+            self.group =
+                Some(GroupRows::new(task.shard, &opened, task.row_group as usize, &self.reading.settings));
+        }
+    }
+
+    /// The shard, opened once while its row groups follow each other.
+    fn opened(&mut self, shard: u32) -> Result<Option<Arc<Opened>>> {
+        if let Some((open, opened)) = &self.opened
+            && *open == shard
+        {
+            return Ok(Some(Arc::clone(opened)));
+        }
+        let Some(wanted) = self.reading.shards.get(shard as usize) else { return Ok(None) };
+        let opened =
+            Arc::new(Opened::new(wanted, self.reading.open.as_ref(), &self.reading.settings.columns)?);
+        self.opened = Some((shard, Arc::clone(&opened)));
+        Ok(Some(opened))
+    }
+}
+
+impl Iterator for TaskRows {
+    type Item = Result<Chunk>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

@@ -1,1 +1,0 @@
-//! One survivor of every cluster of equal or nearly equal fragments.

@@ -1,0 +1,43 @@
+//! Edges inside a crowd: a band with too many nodes to verify every pair.
+//!
+//! **Why**: a plain star around the least node loses two members that resemble each other and not it. So a crowd
+//! elects leaders: in hash order, each node is verified against the leaders so far and linked to the least one
+//! that it resembles; if there is none it leads too. The result is a function of the set, near duplicates of one
+//! text end linked, and the cost is nodes × leaders, with a bound on the leaders.
+
+use super::sketch::{Node, Sketch};
+
+/// The links of one crowd, given in ascending order of nodes.
+///
+/// Past `most_leaders` a node that resembles no leader stays alone: its other bands must find its like.
+pub(super) fn links<'a>(
+    members: impl Iterator<Item = (Node, &'a Sketch)>,
+    least_resemblance: f64,
+    most_leaders: u32,
+) -> Vec<(Node, Node)> {
+    let mut leaders: Vec<(Node, &Sketch)> = Vec::new();
+    let mut links = Vec::new();
+    for (node, sketch) in members {
+        match leaders.iter().find(|(_, leader)| leader.resembles(sketch, least_resemblance)) {
+            Some((leader, _)) => links.push((*leader, node)),
+            None if leaders.len() < most_leaders as usize => leaders.push((node, sketch)),
+            None => {}
+        }
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Signature;
+
+    #[test]
+    fn a_hub_that_resembles_nobody_hides_no_pair() {
+        let of = |sketch: u8| Sketch::split(Signature { bands: Vec::new(), sketch: vec![sketch; 8] }).0;
+        let (hub, a, b) = (of(1), of(2), of(3));
+        let crowd = [(1, &hub), (2, &a), (3, &b), (4, &a), (5, &b), (6, &a)];
+        assert_eq!(links(crowd.into_iter(), 0.9, 10), [(2, 4), (3, 5), (2, 6)]);
+        assert_eq!(links(crowd.into_iter(), 0.9, 2), [(2, 4), (2, 6)]);
+    }
+}

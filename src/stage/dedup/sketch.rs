@@ -1,0 +1,38 @@
+//! A sketch as it travels between workers: shared, never copied inside one process.
+
+use crate::model::Signature;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
+
+/// Node of the duplicate graph: a content id, or another 128-bit hash that stands for one.
+pub(crate) type Node = u128;
+
+/// The sketch of a signature, without its band keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Sketch(Arc<Signature>);
+
+impl Sketch {
+    /// Keeps the sketch, gives back the band keys.
+    pub(super) fn split(signature: Signature) -> (Self, Vec<u64>) {
+        let Signature { bands, sketch } = signature;
+        (Self(Arc::new(Signature { bands: Vec::new(), sketch })), bands)
+    }
+
+    /// Whether two texts resemble each other.
+    pub(super) fn resembles(&self, other: &Self, least: f64) -> bool {
+        self.0.resemblance(&other.0) >= least
+    }
+}
+
+impl Serialize for Sketch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.sketch.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sketch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sketch = Vec::<u8>::deserialize(deserializer)?;
+        Ok(Self(Arc::new(Signature { bands: Vec::new(), sketch })))
+    }
+}

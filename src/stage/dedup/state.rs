@@ -1,0 +1,64 @@
+//! Dedup of fragments, behind the trait that a durable form of its state will implement, too.
+
+use super::cluster::{Clustered, cluster};
+use super::settings::DedupSettings;
+use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signed, Stage, Verdict};
+use crate::stage::by_key::consolidate;
+use crate::stage::verdicts::Verdicts;
+use differential_dataflow::VecCollection;
+use serde::{Deserialize, Serialize};
+
+/// Judges fragments against all fragments it knows.
+pub trait DedupState {
+    /// Wires dedup into the dataflow of `rows`: one survivor per cluster at every epoch.
+    fn judge<'s>(&self, rows: VecCollection<'s, Epoch, Signed>) -> Verdicts<'s>;
+}
+
+/// Keeps all state in memory, for the length of one run.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryDedup {
+    settings: DedupSettings,
+}
+
+impl MemoryDedup {
+    /// With these settings, which the caller has checked.
+    pub fn new(settings: DedupSettings) -> Self {
+        Self { settings }
+    }
+}
+
+/// Keeps the least place of every cluster; the contract is on the page of the module.
+pub fn dedup<'s>(rows: VecCollection<'s, Epoch, Signed>, settings: &DedupSettings) -> Verdicts<'s> {
+    MemoryDedup::new(settings.clone()).judge(rows)
+}
+
+/// What the arrangements hold of a fragment beside its content. Ordered by place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Member {
+    place: Place,
+    lang: Lang,
+    tick: u64,
+}
+
+impl DedupState for MemoryDedup {
+    fn judge<'s>(&self, rows: VecCollection<'s, Epoch, Signed>) -> Verdicts<'s> {
+        let rows = rows.map(|Signed { row, signature }| {
+            let FragmentRow { place, lang, content, tick } = row;
+            (content, signature, Member { place, lang, tick })
+        });
+        let Clustered { survivors, exact, near } = cluster("dedup", rows, &self.settings);
+        let kept = survivors.map(|(content, Member { place, lang, tick })| FragmentRow {
+            place,
+            lang,
+            content,
+            tick,
+        });
+        let exact = exact.map(|(_, row)| note(row, Reason::ExactDuplicate));
+        let near = near.map(|(_, row)| note(row, Reason::NearDuplicate));
+        Verdicts { kept: consolidate("dedup/kept", kept), dropped: exact.concat(near) }
+    }
+}
+
+fn note(Member { place, lang, .. }: Member, reason: Reason) -> Note {
+    Note { place, lang, verdict: Verdict::dropped(Stage::Dedup, reason, 0.0) }
+}

@@ -1,1 +1,0 @@
-//! Tempered quota per cell.

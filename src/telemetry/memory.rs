@@ -1,0 +1,25 @@
+//! What the process holds of the machine's memory.
+
+use std::fs;
+
+/// The most resident bytes of this process so far, as the kernel counts them (`VmHWM`); `None` where it does not say.
+pub fn peak_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kib_of(&status, "VmHWM:").map(|kib| kib * 1024)
+}
+
+fn kib_of(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_line_is_read() {
+        assert_eq!(kib_of("VmPeak:\t  10 kB\nVmHWM:\t   1234 kB\n", "VmHWM:"), Some(1234));
+        assert_eq!(kib_of("VmHWM:\n", "VmHWM:"), None);
+    }
+}
