@@ -120,8 +120,10 @@ fn menus_notices_comments_and_footers_are_left_out() {
 
 #[test]
 fn fragments_start_at_sections_and_end_at_sentences() {
-    let section = |title: &str| format!("{title}\n\n{PARAGRAPH}\n\n{PARAGRAPH} Fim de {title}.\n\n{PARAGRAPH} Mais de {title}.\n\n");
-    let text = format!("{PARAGRAPH}\n\n{}{}{PARAGRAPH} e este não acaba", section("Como se forma"), section("Onde se vê"));
+    let part = |n: usize| PARAGRAPH.replace("luz", &format!("luz{n}"));
+    let section = |n: usize, title: &str| format!("{title}\n\n{}\n\n{}\n\n{}\n\n", part(n), part(n + 1), part(n + 2));
+    let sections = section(1, "Como se forma") + &section(4, "Onde se vê");
+    let text = format!("{PARAGRAPH}\n\n{}\n\n{sections}{} E este não acaba", part(8), part(7));
     let found = responses(&text, "por_Latn");
     assert!(found.iter().any(|response| response.starts_with("Como se forma\n\n")), "{found:#?}");
     assert!(found.iter().any(|response| response.starts_with("Onde se vê\n\n")), "{found:#?}");
