@@ -3,7 +3,7 @@
 //! **Why**: the lists are data (`data/quality`), so adding a language is adding lines. "Accept all cookies" has the shape of a sentence. Each phrase is one that prose on any subject is very
 //! unlikely to hold in a short line. One automaton finds them all in one pass.
 
-use aho_corasick::{AhoCorasick, Match};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Match};
 use std::sync::Arc;
 
 /// A set of phrases.
@@ -40,8 +40,9 @@ impl Phrases {
         }
         forms.sort_unstable();
         forms.dedup();
-        // An automaton of fixed patterns of this size always builds.
-        Self(AhoCorasick::new(forms).ok().map(Arc::new))
+        // A short list is looked for in whole fragments: the fastest kind, some megabytes. It always builds.
+        let kind = (forms.len() < 400).then_some(AhoCorasickKind::DFA);
+        Self(AhoCorasick::builder().kind(kind).build(forms).ok().map(Arc::new))
     }
 
     /// Whether one of them stands in the text, on word boundaries where the script has them.

@@ -3,9 +3,9 @@
 //! **Why**: running prose cannot do without them, lists of names, keywords and machine text can. In scripts without
 //! spaces they are single characters.
 
+use super::measure::word_hash;
 use crate::model::Lang;
 use std::collections::BTreeMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 const WORDS: &str = include_str!("../../../data/quality/stop_words.tsv");
 
@@ -17,7 +17,7 @@ impl Stops {
     pub(super) fn get() -> Self {
         let lists = WORDS.lines().skip(1).filter_map(|line| {
             let (tag, words) = line.split_once('\t')?;
-            let mut hashes: Vec<u64> = words.split(' ').map(|word| xxh3_64(word.as_bytes())).collect();
+            let mut hashes: Vec<u64> = words.split(' ').map(|word| word_hash(word)).collect();
             hashes.sort_unstable();
             hashes.dedup();
             Some((Lang::from_tag(tag)?, hashes))
