@@ -3,9 +3,9 @@
 //! **Why**: the response of an exchange is the concatenation of these ranges and nothing else, so
 //! anyone can prove it against the source (`isogloss verify`).
 
+use super::normal::normalize;
 use super::{Lang, Place};
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 /// A byte range of a row's text, `start..end`, on character boundaries.
@@ -61,33 +61,8 @@ pub fn fragment_id(shard_key: &str, row: u32, spans: &[Span]) -> FragmentId {
 /// The content id of a text: 128-bit xxh3 of its NFKC form, lower-cased, with runs of white space as
 /// one space and none at the ends. `scratch` is cleared and reused.
 pub fn content_of(text: &str, scratch: &mut String) -> ContentId {
-    scratch.clear();
-    if text.is_ascii() {
-        for word in text.split_ascii_whitespace() {
-            separate(scratch);
-            scratch.extend(word.chars().map(|c| c.to_ascii_lowercase()));
-        }
-    } else {
-        let mut gap = false;
-        for c in text.nfkc().flat_map(char::to_lowercase) {
-            if c.is_whitespace() {
-                gap = true;
-            } else {
-                if gap {
-                    separate(scratch);
-                    gap = false;
-                }
-                scratch.push(c);
-            }
-        }
-    }
+    normalize(text, scratch);
     xxh3_128(scratch.as_bytes())
-}
-
-fn separate(scratch: &mut String) {
-    if !scratch.is_empty() {
-        scratch.push(' ');
-    }
 }
 
 /// The seeded rank of a fragment: samples take the least ones, ties go to the least one.

@@ -4,6 +4,7 @@ mod draft;
 mod exchange;
 mod fragment;
 mod lang;
+pub(crate) mod normal;
 mod note;
 mod place;
 mod scored;

@@ -18,11 +18,13 @@ pub struct Widths {
     pub chars: usize,
 }
 
-/// A word or a character.
+/// A word, or a character of a script without spaces.
 #[derive(Clone, Copy)]
-struct Unit {
-    hash: u64,
-    dense: bool,
+pub(crate) struct Unit {
+    /// Its hash, well mixed.
+    pub(crate) hash: u64,
+    /// It is a character.
+    pub(crate) dense: bool,
 }
 
 /// Buffers that are kept from text to text.
@@ -41,18 +43,23 @@ impl Shingles {
         self.units.clear();
         self.hashes.clear();
         units_of(text, glyphs, &mut self.units);
-        join(&mut self.units, widths.words);
-        let mut rest = self.units.as_slice();
-        while let Some(first) = rest.first() {
-            let length = rest.iter().position(|unit| unit.dense != first.dense).unwrap_or(rest.len());
-            let (run, others) = rest.split_at(length);
-            windows(run, if first.dense { widths.chars } else { widths.words }, &mut self.hashes);
-            rest = others;
-        }
+        windows_of(&mut self.units, widths, &mut self.hashes);
         if self.hashes.is_empty() {
             self.hashes.push(short(mixed(xxh3_64(text.trim().as_bytes()))));
         }
         &self.hashes
+    }
+}
+
+/// Appends the windows of all runs of units, in order.
+pub(crate) fn windows_of(units: &mut [Unit], widths: Widths, hashes: &mut Vec<u32>) {
+    join(units, widths.words);
+    let mut rest = &*units;
+    while let Some(first) = rest.first() {
+        let length = rest.iter().position(|unit| unit.dense != first.dense).unwrap_or(rest.len());
+        let (run, others) = rest.split_at(length);
+        windows(run, if first.dense { widths.chars } else { widths.words }, hashes);
+        rest = others;
     }
 }
 
@@ -117,7 +124,7 @@ fn windows(run: &[Unit], width: usize, hashes: &mut Vec<u32>) {
 }
 
 /// Spreads every bit over all of them.
-fn mixed(mut x: u64) -> u64 {
+pub(crate) fn mixed(mut x: u64) -> u64 {
     x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     x ^ (x >> 32)

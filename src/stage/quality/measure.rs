@@ -1,9 +1,9 @@
 //! Measures a fragment in one pass over its characters, and one over its words.
 
+use crate::model::normal::lower;
 use crate::stage::glyph::{self, Glyphs};
 use crate::stage::segment::sentence;
-use crate::stage::shingle::{Shingles, Widths};
-use xxhash_rust::xxh3::xxh3_64;
+use crate::stage::shingle::{Unit, Widths, mixed, windows_of};
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -49,19 +49,19 @@ pub struct Traits {
 /// Measures fragments; keeps its buffers.
 pub struct Meter {
     glyphs: Glyphs,
-    shingles: Shingles,
+    units: Vec<Unit>,
+    words: Vec<u32>,
     windows: Vec<u32>,
-    words: Vec<u64>,
+    table: Vec<(u32, u32)>,
 }
 
 const SHORT_LINE: u32 = 20;
 const WINDOWS: Widths = Widths { words: 5, chars: 12 };
-/// Longer words are no stop words.
-const STOP_BYTES: usize = 24;
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { glyphs: Glyphs::get(), shingles: Shingles::default(), windows: Vec::new(), words: Vec::new() }
+        let (units, words, windows, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { glyphs: Glyphs::get(), units, words, windows, table }
     }
 }
 
@@ -69,122 +69,132 @@ impl Meter {
     /// Measures a text. `own`: marks that end its sentences; `stops`: sorted hashes of its commonest words.
     pub fn measure(&mut self, text: &str, own: &str, stops: &[u64]) -> Traits {
         let mut traits = Traits::default();
+        self.units.clear();
         self.words.clear();
-        self.characters(text, own, stops, &mut traits);
-        self.words.sort_unstable();
-        traits.top_word = longest_run(&self.words);
         self.windows.clear();
-        self.windows.extend_from_slice(self.shingles.of(text, WINDOWS, self.glyphs));
-        self.windows.sort_unstable();
+        self.characters(text, own, stops, &mut traits);
+        traits.top_word = repeats(&self.words, &mut self.table).1;
+        windows_of(&mut self.units, WINDOWS, &mut self.windows);
         traits.windows = count(self.windows.len());
-        traits.repeats =
-            count(self.windows.windows(2).filter(|pair| matches!(pair, [a, b] if a == b)).count());
+        traits.repeats = repeats(&self.windows, &mut self.table).0;
         traits
     }
 
     fn characters(&mut self, text: &str, own: &str, stops: &[u64], traits: &mut Traits) {
-        let mut chars = text.char_indices().peekable();
-        let mut word: Option<usize> = None;
+        let bytes = text.as_bytes();
+        let mut word = Word::default();
         let mut line = 0;
-        let mut before = (' ', 0_u8);
-        while let Some((at, c)) = chars.next() {
+        let mut before = (' ', glyph::SPACE);
+        for (at, c) in text.char_indices() {
             let class = self.glyphs.of(c);
             traits.chars += 1;
-            if class & glyph::WORD == 0 || class & glyph::DENSE != 0 {
-                if let Some(start) = word.take() {
-                    self.word(text.get(start..at).unwrap_or_default(), stops, traits);
-                }
-            } else if word.is_none() {
-                word = Some(at);
-            }
-            if class & glyph::LETTER != 0 {
-                traits.letters += 1;
+            if class & glyph::WORD != 0 && class & glyph::DENSE == 0 {
+                word.push(c);
+                traits.letters += u32::from(class & glyph::LETTER != 0);
                 traits.capitals += u32::from(class & glyph::UPPER != 0);
-                if class & glyph::DENSE != 0 {
-                    traits.dense += 1;
-                    traits.unmarked += u32::from(('\u{e00}'..='\u{eff}').contains(&c));
-                    let hash = xxh3_64(c.encode_utf8(&mut [0; 4]).as_bytes());
-                    traits.stops += u32::from(stops.binary_search(&hash).is_ok());
-                } else if word.is_some() {
-                    traits.word_chars += 1;
-                }
-            } else if class & (glyph::DIGIT | glyph::SYMBOL | glyph::BROKEN) != 0 {
                 traits.digits += u32::from(class & glyph::DIGIT != 0);
-                traits.symbols += u32::from(class & glyph::SYMBOL != 0);
-                traits.broken += u32::from(class & glyph::BROKEN != 0);
-                traits.word_chars += u32::from(class & glyph::DIGIT != 0);
-                traits.links += u32::from(c == '@' && before.1 & glyph::WORD != 0);
-            }
-            if c == '\n' {
-                self.line(&mut line, traits);
-            } else if class & glyph::SPACE == 0 {
+                traits.word_chars += u32::from(class & glyph::MARK == 0);
                 line += 1;
-            } else if line > 0 {
-                line += 1;
-            }
-            if class & (glyph::WORD | glyph::SPACE) == 0 {
-                let next = chars.peek().map_or(' ', |(_, c)| *c);
-                if sentence::ends(c, own)
-                    && !sentence::ends(before.0, own)
-                    && (!next.is_alphanumeric() || !c.is_ascii())
-                {
-                    traits.sentences += 1;
+            } else {
+                self.close(&mut word, stops, traits);
+                if c == '\n' {
+                    end_line(&mut line, traits);
+                } else if class & glyph::SPACE == 0 {
+                    line += 1;
+                    self.other(c, class, before, stops, traits);
+                    let next = bytes.get(at + c.len_utf8());
+                    let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
+                    // A full stop inside a number or an address is none.
+                    let inside = c.is_ascii() && next.is_some_and(u8::is_ascii_alphanumeric);
+                    traits.sentences += u32::from(is_end && !inside);
+                    traits.links += u32::from(c == '.' && is_www(bytes, at));
+                } else {
+                    line += u32::from(line > 0);
                 }
-                let slashes = c == '/' && before.0 == '/';
-                traits.links += u32::from(slashes || (c == '.' && is_www(text, at)));
             }
-            traits.broken += u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
+            if before.0 >= 'Â' {
+                traits.broken += u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
+            }
             before = (c, class);
         }
-        if let Some(start) = word {
-            self.word(text.get(start..).unwrap_or_default(), stops, traits);
-        }
-        self.line(&mut line, traits);
+        self.close(&mut word, stops, traits);
+        end_line(&mut line, traits);
     }
 
-    fn line(&self, line: &mut u32, traits: &mut Traits) {
-        if *line > 0 {
-            traits.lines += 1;
-            traits.short_lines += u32::from(*line < SHORT_LINE);
+    /// Counts a character that is neither white space nor part of a word of a spaced script.
+    fn other(&mut self, c: char, class: u8, before: (char, u8), stops: &[u64], traits: &mut Traits) {
+        if class & glyph::DENSE != 0 {
+            let hash = char_hash(c);
+            self.units.push(Unit { hash, dense: true });
+            if class & glyph::LETTER != 0 {
+                traits.letters += 1;
+                traits.dense += 1;
+                traits.unmarked += u32::from(('\u{e00}'..='\u{eff}').contains(&c));
+                traits.stops += u32::from(stops.binary_search(&hash).is_ok());
+            }
+            return;
         }
-        *line = 0;
+        traits.symbols += u32::from(class & glyph::SYMBOL != 0);
+        traits.broken += u32::from(class & glyph::BROKEN != 0);
+        let mail = c == '@' && before.1 & glyph::WORD != 0;
+        let slashes = c == '/' && before.0 == '/';
+        traits.links += u32::from(mail || slashes);
     }
 
-    fn word(&mut self, word: &str, stops: &[u64], traits: &mut Traits) {
+    fn close(&mut self, word: &mut Word, stops: &[u64], traits: &mut Traits) {
+        let Word { hash, chars } = std::mem::take(word);
+        if chars == 0 {
+            return;
+        }
+        let hash = mixed(hash);
+        self.units.push(Unit { hash, dense: false });
         traits.words += 1;
-        let mut buffer = [0; STOP_BYTES + 8];
-        let hash = match lowered(word, &mut buffer) {
-            Some(lower) => xxh3_64(lower),
-            None => xxh3_64(word.as_bytes()),
-        };
         if stops.binary_search(&hash).is_ok() {
             traits.stops += 1;
-        } else if word.len() > 3 {
-            self.words.push(hash);
+        } else if chars > 3 {
+            self.words.push(low(hash));
         }
     }
 }
 
-/// A short word in lower case.
-fn lowered<'a>(word: &str, buffer: &'a mut [u8; STOP_BYTES + 8]) -> Option<&'a [u8]> {
-    if word.len() > STOP_BYTES {
-        return None;
-    }
-    if word.is_ascii() {
-        let lower = buffer.get_mut(..word.len())?;
-        lower.copy_from_slice(word.as_bytes());
-        lower.make_ascii_lowercase();
-        return Some(lower);
-    }
-    let mut length = 0;
-    for c in word.chars().flat_map(char::to_lowercase) {
-        length += c.encode_utf8(buffer.get_mut(length..length + 4)?).len();
-    }
-    buffer.get(..length)
+/// A word as far as it is read: the hash of its lower-case letters.
+#[derive(Default)]
+struct Word {
+    hash: u64,
+    chars: u32,
 }
 
-fn is_www(text: &str, dot: usize) -> bool {
-    dot >= 3 && text.as_bytes().get(dot - 3..dot).is_some_and(|head| head.eq_ignore_ascii_case(b"www"))
+impl Word {
+    #[inline]
+    fn push(&mut self, c: char) {
+        self.hash = (self.hash ^ u64::from(lower(c))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.chars += 1;
+    }
+}
+
+/// The hash of a whole word, whatever its case.
+pub(super) fn word_hash(text: &str) -> u64 {
+    let mut word = Word::default();
+    text.chars().for_each(|c| word.push(c));
+    mixed(word.hash)
+}
+
+fn char_hash(c: char) -> u64 {
+    let mut word = Word::default();
+    word.push(c);
+    mixed(word.hash)
+}
+
+fn end_line(line: &mut u32, traits: &mut Traits) {
+    if *line > 0 {
+        traits.lines += 1;
+        traits.short_lines += u32::from(*line < SHORT_LINE);
+    }
+    *line = 0;
+}
+
+fn is_www(bytes: &[u8], dot: usize) -> bool {
+    dot >= 3 && bytes.get(dot - 3..dot).is_some_and(|head| head.eq_ignore_ascii_case(b"www"))
 }
 
 /// What follows a lead byte when UTF-8 was read as Windows-1252.
@@ -192,10 +202,62 @@ fn wrongly_decoded(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{bf}' | '€' | '™' | 'œ' | '\u{2018}'..='\u{201e}' | '†' | '‡' | '‰' | '˜' | '›')
 }
 
-fn longest_run(sorted: &[u64]) -> u32 {
-    sorted.chunk_by(|a, b| a == b).map(<[u64]>::len).max().map_or(0, count)
+/// How many hashes stood before, and how often the commonest stands. `table` holds (hash, count), open addressing.
+fn repeats(hashes: &[u32], table: &mut Vec<(u32, u32)>) -> (u32, u32) {
+    let size = (hashes.len() * 2).next_power_of_two();
+    table.clear();
+    table.resize(size, (0, 0));
+    let (mut again, mut most) = (0, 0);
+    for hash in hashes {
+        let mut place = *hash as usize & (size - 1);
+        while let Some(slot) = table.get_mut(place) {
+            if slot.1 == 0 || slot.0 == *hash {
+                again += u32::from(slot.1 > 0);
+                *slot = (*hash, slot.1 + 1);
+                most = most.max(slot.1);
+                break;
+            }
+            place = (place + 1) & (size - 1);
+        }
+    }
+    (again, most)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half of a well-mixed hash")]
+fn low(hash: u64) -> u32 {
+    hash as u32
 }
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn repeats_are_those_of_a_map(hashes in prop::collection::vec(0..40_u32, 0..200)) {
+            let mut counts = BTreeMap::new();
+            hashes.iter().for_each(|hash| *counts.entry(hash).or_insert(0_u32) += 1);
+            let again = counts.values().map(|count| count - 1).sum::<u32>();
+            let most = counts.values().max().copied().unwrap_or(0);
+            prop_assert_eq!(repeats(&hashes, &mut Vec::new()), (again, most));
+        }
+    }
+
+    #[test]
+    fn each_trait_is_counted() {
+        let stops = [word_hash("a")];
+        let traits = Meter::default().measure("A maré SOBE 12 vezes.\nVer www.a.b, x@y.z e http://c! 潮\u{fffd}", ".!", &stops);
+        assert_eq!((traits.chars, traits.capitals, traits.digits, traits.broken), (56, 6, 2, 1));
+        assert_eq!((traits.sentences, traits.links, traits.stops, traits.dense), (2, 3, 2, 1));
+        assert_eq!((traits.lines, traits.short_lines), (2, 0));
+        let twice = "um dois três quatro cinco seis sete oito. ".repeat(2);
+        let traits = Meter::default().measure(&twice, ".", &[]);
+        assert_eq!((traits.words, traits.windows, traits.repeats, traits.top_word), (16, 12, 4, 2));
+    }
 }

@@ -7,6 +7,7 @@ use super::SegmentSettings;
 use super::sentence;
 use crate::model::{Lang, Span};
 use crate::stage::clean::{Cleaner, Kind, Line, is_dense};
+use unicode_segmentation::GraphemeCursor;
 
 /// Cuts documents. Shared by all rows; holds no state between them.
 #[derive(Clone)]
@@ -133,6 +134,8 @@ impl Segmenter {
         if let Some(cut) = cuts.last_mut().filter(|cut| cut.next == usize::MAX) {
             (cut.next, cut.chars_next) = (cut.end, cut.chars_end);
         }
+        // White space may carry a combining mark: such a place cuts a grapheme.
+        cuts.retain(|cut| is_boundary(text, cut.end) && is_boundary(text, cut.next));
         (kept, cuts)
     }
 
@@ -174,6 +177,14 @@ fn keep_title(lines: &mut [Line]) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length times at most 1")]
 fn scaled(chars: usize, scale: f64) -> usize {
     ((chars as f64 * scale) as usize).max(1)
+}
+
+/// Whether a grapheme ends at a byte.
+fn is_boundary(text: &str, at: usize) -> bool {
+    let bytes = text.as_bytes();
+    let plain = |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii() && *byte != b'\n');
+    plain(at.checked_sub(1).and_then(|before| bytes.get(before))) && plain(bytes.get(at))
+        || GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0).unwrap_or(false)
 }
 
 fn chars_of(text: &str, from: usize, to: usize) -> usize {

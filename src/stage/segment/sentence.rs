@@ -160,12 +160,16 @@ pub(crate) fn cuts(line: &str, own: &str, glyphs: Glyphs, mut cut: impl FnMut(us
     }
 }
 
+/// Abbreviations of three letters or more before names, in lower case.
+const TITLES: &[&str] = &["sra", "srs", "dra", "drs", "mrs", "prof", "profa", "exmo", "eng", "gen", "cel", "col", "cap", "rev", "fig", "sta", "sto", "ave", "ing", "mme", "mlle"];
+
 /// The word before a full stop, as far as it tells whether it is an abbreviation.
 #[derive(Default)]
 struct Word {
     chars: u32,
     upper: bool,
     digits: bool,
+    hash: u64,
 }
 
 impl Word {
@@ -175,16 +179,19 @@ impl Word {
             return;
         }
         if self.chars == 0 {
+            self.hash = 0;
             self.upper = class & glyph::UPPER != 0;
             self.digits = true;
         }
         self.chars += u32::from(class & glyph::MARK == 0);
         self.digits = self.digits && c.is_ascii_digit();
+        self.hash = self.hash << 8 | u64::from(u32::from(c.to_ascii_lowercase()) & 0xff);
     }
 
-    /// `J.`, `Dr.`, `Sra.`, and the `3.` of a list or of an ordinal.
+    /// `J.`, `Dr.`, `Sra.`, and the `3.` of a list or of an ordinal. A capital alone does not tell: `Sol.` ends a sentence.
     fn abbreviates(&self) -> bool {
-        self.chars == 1 || (self.upper && self.chars <= 3) || (self.digits && (1..=2).contains(&self.chars))
+        let titled = || TITLES.iter().any(|title| title.bytes().fold(0, |hash, b| hash << 8 | u64::from(b)) == self.hash);
+        self.chars == 1 || (self.digits && self.chars == 2) || (self.upper && (self.chars == 2 || titled()))
     }
 }
 
