@@ -60,7 +60,8 @@ impl Bench<'_> {
 
 fn main() {
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let folder = folder.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora/sources"), PathBuf::from);
+    let folder = folder
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora/sources"), PathBuf::from);
     let all = texts_of(&folder);
     let portuguese: Vec<Text> = all.iter().filter(|(lang, _)| lang.tag() == "por_Latn").cloned().collect();
     for (set, texts) in [("por_Latn", portuguese), ("all", all)] {
@@ -78,19 +79,28 @@ fn measure(set: &str, texts: &[Text]) {
         .iter()
         .flat_map(|(lang, text)| {
             let fragments = segmenter.segment(text, *lang);
-            fragments.into_iter().filter_map(|spans| Some((*lang, response_of(text, &spans)?))).collect::<Vec<_>>()
+            fragments
+                .into_iter()
+                .filter_map(|spans| Some((*lang, response_of(text, &spans)?)))
+                .collect::<Vec<_>>()
         })
         .collect();
     let bytes = rows.iter().map(|(_, text)| text.len()).sum();
     let mut bench = Bench { set, fragments: fragments.len(), bytes, total: 0.0 };
-    bench.run("segment", true, || rows.iter().for_each(|(lang, text)| _ = black_box(segmenter.segment(text, *lang))));
-    if let Some(lid) = Cache::at(None).ok().and_then(|cache| cache.find(&LID)).and_then(|path| Lid::open(&path).ok()) {
+    bench.run("segment", true, || {
+        rows.iter().for_each(|(lang, text)| _ = black_box(segmenter.segment(text, *lang)))
+    });
+    if let Some(lid) =
+        Cache::at(None).ok().and_then(|cache| cache.find(&LID)).and_then(|path| Lid::open(&path).ok())
+    {
         let mut selector = Selector::new(&IdentifySettings::default());
         bench.run("identify", true, || {
             fragments.iter().for_each(|(_, text)| _ = black_box(selector.lang_of(&lid, text)));
         });
     } else {
-        println!("{set:9} identify skipped: the model file is not there, fetch it with `isogloss models --fetch`");
+        println!(
+            "{set:9} identify skipped: the model file is not there, fetch it with `isogloss models --fetch`"
+        );
     }
     let mut judge = Judge::new(&QualitySettings::default());
     bench.run("quality", true, || {
@@ -101,14 +111,17 @@ fn measure(set: &str, texts: &[Text]) {
     for dispatch in Dispatch::available() {
         let signer = Signer::with(&shape, *dispatch);
         bench.run(&format!("sign/{dispatch}"), *dispatch == Dispatch::best(), || {
-            fragments.iter().for_each(|(lang, text)| _ = black_box(signer.sign_content(text, *lang, &mut scratch)));
+            fragments
+                .iter()
+                .for_each(|(lang, text)| _ = black_box(signer.sign_content(text, *lang, &mut scratch)));
         });
     }
     let mut normal = String::new();
     bench.run("content", false, || {
         fragments.iter().for_each(|(_, text)| _ = black_box(content_of(text, &mut normal)));
     });
-    let (mut shingles, widths) = (Shingles::default(), Widths { words: shape.shingle_words, chars: shape.shingle_chars });
+    let (mut shingles, widths) =
+        (Shingles::default(), Widths { words: shape.shingle_words, chars: shape.shingle_chars });
     bench.run("shingle", false, || {
         fragments.iter().for_each(|(_, text)| _ = black_box(shingles.of(text, widths, Glyphs::get()).len()));
     });
@@ -123,7 +136,8 @@ fn texts_of(folder: &Path) -> Vec<Text> {
         for file in sorted(&lang) {
             let Ok(source) = std::fs::read_to_string(&file) else { continue };
             let pages = pages_of(&source, &mut earlier).unwrap_or_default();
-            texts.extend(pages.into_iter().map(|page| (Lang::from_tag(&tag).unwrap_or(Lang::UND), page.text)));
+            texts
+                .extend(pages.into_iter().map(|page| (Lang::from_tag(&tag).unwrap_or(Lang::UND), page.text)));
         }
     }
     texts

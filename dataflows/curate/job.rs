@@ -40,7 +40,6 @@ pub struct Job {
     pub(super) parts: Arc<PartContext>,
     pub(super) identifier: Arc<dyn Identifier>,
     pub(super) roles: Roles,
-    pub(super) journal: Arc<Journal>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -100,18 +99,30 @@ impl Job {
     }
 }
 
-/// Prepares a run. `endpoints` answers for the settings' endpoints where it is given: tests script them.
+/// What a caller puts in the place of what the settings name: tests script models and need no files.
+#[derive(Clone, Default)]
+pub struct Given {
+    /// In the place of the settings' endpoints.
+    pub endpoints: Option<Endpoints>,
+    /// In the place of the language model.
+    pub identifier: Option<Arc<dyn Identifier>>,
+}
+
+/// Prepares a run.
 ///
 /// # Errors
 /// Settings out of range, inputs that are away or malformed, models or keys that are missing, an output folder that
 /// another process uses.
-pub fn prepare(settings: Settings, endpoints: Option<Endpoints>, stop: &Stop) -> Result<Job> {
+pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     settings.check()?;
     let cache = Cache::at(settings.model_cache.clone())?;
     let shards: Arc<[Shard]> = list::list(&settings.input)?.into();
     let surveys = survey(&shards, &Files, &settings.source.columns)?;
-    let identifier: Arc<dyn Identifier> = Arc::new(Lid::open(&cache.path_of(&LID)?)?);
-    let endpoints = match endpoints {
+    let identifier: Arc<dyn Identifier> = match given.identifier {
+        Some(identifier) => identifier,
+        None => Arc::new(Lid::open(&cache.path_of(&LID)?)?),
+    };
+    let endpoints = match given.endpoints {
         Some(endpoints) => endpoints,
         None => roles::open(&settings, &cache)?,
     };
@@ -165,7 +176,6 @@ pub fn prepare(settings: Settings, endpoints: Option<Endpoints>, stop: &Stop) ->
         parts: Arc::new(parts),
         identifier,
         roles,
-        journal,
         progress,
         output,
         settings,

@@ -20,7 +20,7 @@ pub mod roles;
 mod run;
 mod wire;
 
-pub use job::{Job, prepare};
+pub use job::{Given, Job, prepare};
 pub use outcome::{Outcome, Work};
 pub use roles::{Endpoints, Roles};
 pub use run::{curate, execute};

@@ -3,22 +3,54 @@
 use super::job::Job;
 use super::roles::Roles;
 use crate::llm::consult::consult;
-use crate::model::{Bundle, Epoch};
+use crate::model::{Bundle, Epoch, Stage};
+use crate::source::Credits;
 use crate::stop::Stop;
+use crate::telemetry::Progress;
+use std::rc::Rc;
 use std::sync::Arc;
 use timely::dataflow::Stream;
+use timely::dataflow::operators::Inspect;
 use tokio::runtime::Handle;
 
-/// Translate, instruct, score, embed: what selection stands on.
+/// Translate, instruct, score, embed: what selection stands on. `progress` is told of every stage; the second pass,
+/// which the journal answers, tells nobody.
 pub(super) fn english<'s>(
     bundles: Stream<'s, Epoch, Bundle>,
     roles: &Roles,
     runtime: &Handle,
     stop: &Stop,
+    progress: Option<&Arc<Progress>>,
 ) -> Stream<'s, Epoch, Bundle> {
-    [&roles.translate, &roles.instruct, &roles.score, &roles.embed]
-        .into_iter()
-        .fold(bundles, |bundles, clerk| consult(bundles, Arc::clone(clerk), runtime.clone(), stop.clone()))
+    let clerks = [&roles.translate, &roles.instruct, &roles.score, &roles.embed];
+    let stages = clerks.map(|clerk| clerk.stage());
+    let bundles = match progress {
+        None => bundles,
+        Some(progress) => told(bundles, progress, move |progress, rows| {
+            stages.into_iter().for_each(|stage| progress.expect(stage, rows));
+        }),
+    };
+    clerks.into_iter().zip(stages).fold(bundles, |bundles, (clerk, stage)| {
+        let bundles = consult(bundles, Arc::clone(clerk), runtime.clone(), stop.clone());
+        match progress {
+            None => bundles,
+            Some(progress) => told(bundles, progress, move |progress, rows| progress.done(stage, rows)),
+        }
+    })
+}
+
+/// Tells progress of the rows that pass.
+fn told<'s>(
+    bundles: Stream<'s, Epoch, Bundle>,
+    progress: &Arc<Progress>,
+    tell: impl Fn(&Progress, u64) + 'static,
+) -> Stream<'s, Epoch, Bundle> {
+    let progress = Arc::clone(progress);
+    bundles.inspect_core(move |event| {
+        if let Ok((_, bundle)) = event {
+            tell(&progress, bundle.rows.len() as u64);
+        }
+    })
 }
 
 /// Localize: asked of selected exchanges alone.
@@ -27,12 +59,15 @@ pub(super) fn native<'s>(
     roles: &Roles,
     runtime: &Handle,
     stop: &Stop,
+    progress: &Arc<Progress>,
 ) -> Stream<'s, Epoch, Bundle> {
-    consult(bundles, Arc::clone(&roles.localize), runtime.clone(), stop.clone())
+    let bundles = told(bundles, progress, |progress, rows| progress.expect(Stage::Localize, rows));
+    let bundles = consult(bundles, Arc::clone(&roles.localize), runtime.clone(), stop.clone());
+    told(bundles, progress, |progress, rows| progress.done(Stage::Localize, rows))
 }
 
 /// Credits of a pass of the models.
-pub(super) fn credits(job: &Job) -> std::rc::Rc<crate::source::Credits> {
+pub(super) fn credits(job: &Job) -> Rc<Credits> {
     let bundles = &job.settings.bundles;
-    crate::source::Credits::new(bundles.in_flight_rows, bundles.in_flight_bytes)
+    Credits::new(bundles.in_flight_rows, bundles.in_flight_bytes)
 }

@@ -2,7 +2,7 @@
 
 use super::roles::Roles;
 use crate::llm::Role;
-use crate::model::{Lang, Stage};
+use crate::model::Stage;
 use crate::sink::manifest::{Delta, Manifest};
 use crate::telemetry::{Cost, Costs, Tally};
 use serde::Serialize;
@@ -86,8 +86,7 @@ fn stage_of(role: Role) -> Stage {
 /// What the stages cost so far, by lang.
 pub(super) fn costs_of(roles: &Roles) -> Costs {
     let mut costs = Costs::default();
-    for role in Role::ALL {
-        let figures = roles.meter.figures(role);
+    for ((role, lang), figures) in roles.meter.figures_by_lang() {
         let cost = Cost {
             calls: figures.calls,
             cached: figures.cached,
@@ -95,7 +94,7 @@ pub(super) fn costs_of(roles: &Roles) -> Costs {
             output_tokens: figures.output_tokens,
             micros: u64::try_from(figures.busy.as_micros()).unwrap_or(u64::MAX),
         };
-        costs.add(stage_of(role), Lang::UND, cost);
+        costs.add(stage_of(role), lang, cost);
     }
     costs
 }

@@ -16,7 +16,7 @@ use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::{Clerk, embed, instruct, localize, score, translate};
 use crate::stop::Stop;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Endpoints by the name that the settings give them.
@@ -88,6 +88,9 @@ pub fn versions(
 ) -> Result<Versions> {
     let of = |role| -> Result<String> {
         let endpoint = endpoint_of(settings, endpoints, role)?;
+        if matches!(role, Role::Translate | Role::Localize) && endpoint.offers().translate {
+            return Ok(translators(settings, endpoint.as_ref(), role));
+        }
         Ok(endpoint.identity_of(&example(role, endpoint.offers())).to_owned())
     };
     let prompts: Vec<String> = prompts.versions().into_values().collect();
@@ -111,13 +114,25 @@ fn endpoint_of<'a>(
     endpoints.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))
 }
 
+/// The translators of the wanted langs, each once, in order.
+fn translators(settings: &Settings, endpoint: &dyn Endpoint, role: Role) -> String {
+    let english = Lang::from_tag("eng_Latn").unwrap_or(Lang::UND);
+    let wanted: Vec<Lang> = settings.identify.wanted.iter().filter_map(|tag| Lang::from_tag(tag)).collect();
+    let langs = if wanted.is_empty() { Lang::all().collect() } else { wanted };
+    let mut names = BTreeSet::new();
+    for lang in langs.into_iter().filter(|lang| *lang != english) {
+        let (from, to) = if role == Role::Translate { (lang, english) } else { (english, lang) };
+        if endpoint.translates(from, to) {
+            names.insert(endpoint.identity_of(&Ask::Translate { from, to, text: String::new() }).to_owned());
+        }
+    }
+    if names.is_empty() { endpoint.identity().to_owned() } else { Vec::from_iter(names).join(" ") }
+}
+
 /// An ask as a role would ask it: endpoints with several models name the one that answers it.
 fn example(role: Role, offers: Offers) -> Ask {
     let text = String::new;
     match role {
-        Role::Translate | Role::Localize if offers.translate => {
-            Ask::Translate { from: Lang::UND, to: Lang::UND, text: text() }
-        }
         Role::Embed => Ask::Embed { text: text() },
         Role::Score if offers.complete => Ask::LogProb { contexts: Vec::new(), text: text(), most_tokens: 1 },
         Role::Instruct if offers.complete => {

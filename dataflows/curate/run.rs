@@ -3,9 +3,8 @@
 //! **Why**: nothing is visible until everything is there. Parts are written under content names beside the snapshot
 //! that readers see; the one switch at the end is the only step that they can notice.
 
-use super::job::{Job, prepare};
+use super::job::{Given, Job, prepare};
 use super::outcome::{Outcome, Work, costs_of};
-use super::roles::Endpoints;
 use super::wire::{Share, build, tally_of};
 use crate::config::Settings;
 use crate::error::Result;
@@ -24,13 +23,8 @@ const KEEP: usize = 2;
 ///
 /// # Errors
 /// As [`prepare`](super::prepare) and [`execute`].
-pub fn curate(
-    settings: Settings,
-    endpoints: Option<Endpoints>,
-    runtime: &Handle,
-    stop: &Stop,
-) -> Result<Outcome> {
-    execute(&Arc::new(prepare(settings, endpoints, stop)?), runtime, stop)
+pub fn curate(settings: Settings, given: Given, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+    execute(&Arc::new(prepare(settings, given, stop)?), runtime, stop)
 }
 
 /// Carries out a prepared run; idle if the snapshot is what it would make.

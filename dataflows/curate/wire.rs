@@ -40,6 +40,13 @@ pub(super) struct Share {
     pub(super) peaks: [u64; 3],
 }
 
+impl Share {
+    /// A stage was handed `count` rows.
+    pub(super) fn hand(&mut self, stage: Stage, lang: Lang, count: i64) {
+        *self.handed.entry((stage, lang)).or_default() += count;
+    }
+}
+
 /// Builds the dataflow on one worker; the closure gives its share once the dataflow is complete.
 pub(super) fn build(
     worker: &mut Worker,
@@ -53,7 +60,7 @@ pub(super) fn build(
     let [first, second] = passes.clone();
     let (job, runtime, stop) = (Arc::clone(job), runtime.clone(), stop.clone());
     let front_credits = worker.dataflow::<Epoch, _, _>(move |scope| {
-        let Front { signed, notes, credits } = front(scope, &job, &stop);
+        let Front { signed, notes, credits } = front(scope, &job, &collect, &stop);
         let signed = counted(signed, Stage::Dedup, &collect, |row| row.row.lang);
         let dedup = MemoryDedup::new(job.settings.dedup.clone()).judge(signed.as_collection());
         let sampled = sample::sample(dedup.kept, &job.settings.sample);
@@ -63,7 +70,7 @@ pub(super) fn build(
         });
         let bundles = reread(admitted, Route::Block, &job.rereading, &first, &stop);
         let bundles = counted_rows(bundles, Stage::Translate, &collect);
-        let scored = english(bundles, &job.roles, &runtime, &stop);
+        let scored = english(bundles, &job.roles, &runtime, &stop, Some(&job.progress));
         let (scored, failed) =
             settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
         let chosen = select::select(scored.as_collection(), &job.settings.select);
@@ -71,7 +78,13 @@ pub(super) fn build(
         let Reused { wanted, parts: standing, notes: stood } =
             reuse(chosen_rows, Arc::clone(&job.parts), job.known.clone(), stop.clone());
         let bundles = reread(wanted, Route::Shard, &job.rereading, &second, &stop);
-        let localized = native(english(bundles, &job.roles, &runtime, &stop), &job.roles, &runtime, &stop);
+        let localized = native(
+            english(bundles, &job.roles, &runtime, &stop, None),
+            &job.roles,
+            &runtime,
+            &stop,
+            &job.progress,
+        );
         let (parts, ended) = parts::write(localized, Arc::clone(&job.parts), second, stop.clone());
 
         let kept = Rc::clone(&collect);
@@ -108,10 +121,8 @@ fn counted<'s, R: Clone + 'static>(
     let share = Rc::clone(share);
     rows.inspect_core(move |event| {
         let Ok((_, updates)) = event else { return };
-        let handed = &mut share.borrow_mut().handed;
-        for (row, _, diff) in updates {
-            *handed.entry((stage, lang_of(row))).or_default() += *diff as i64;
-        }
+        let mut share = share.borrow_mut();
+        updates.iter().for_each(|(row, _, diff)| share.hand(stage, lang_of(row), *diff as i64));
     })
 }
 
@@ -124,10 +135,8 @@ fn counted_rows<'s>(
     let share = Rc::clone(share);
     bundles.inspect_core(move |event| {
         let Ok((_, bundle)) = event else { return };
-        let handed = &mut share.borrow_mut().handed;
-        for row in &bundle.rows {
-            *handed.entry((stage, row.lang)).or_default() += 1;
-        }
+        let mut share = share.borrow_mut();
+        bundle.rows.iter().for_each(|row| share.hand(stage, row.lang, 1));
     })
 }
 

@@ -13,7 +13,7 @@ use crate::stop::Stop;
 /// Whatever would end the run before its first row.
 pub fn check(flags: &cli::Run) -> Result<()> {
     let settings = run::settings_of(flags)?;
-    let job = curate::prepare(settings, None, &Stop::default())?;
+    let job = curate::prepare(settings, curate::Given::default(), &Stop::default())?;
     terminal::say(job.delta());
     terminal::say(format_args!("rows: {}, text: {:.1} MB", job.rows(), job.text_bytes() as f64 / 1e6));
     for role in Role::ALL {

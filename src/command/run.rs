@@ -60,7 +60,7 @@ pub fn runtime() -> Result<Runtime> {
 pub fn carry_out(settings: Settings) -> Result<Outcome> {
     let (runtime, stop) = (runtime()?, Stop::default());
     interrupt::watch(runtime.handle(), stop.clone());
-    let job = Arc::new(curate::prepare(settings, None, &stop)?);
+    let job = Arc::new(curate::prepare(settings, curate::Given::default(), &stop)?);
     let outcome = watched(&job, &runtime, &stop);
     // A reply that never comes must not keep the process.
     runtime.shutdown_background();

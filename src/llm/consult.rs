@@ -8,6 +8,7 @@
 //! A fatal error raises [`Stop`] and its bundle's capability stays: no frontier ever passes a hole.
 
 use crate::error::{Error, Result};
+use crate::llm::desk::meter::serving;
 use crate::model::{Bundle, Epoch, Exchange};
 use crate::stage::clerk::Clerk;
 use crate::stop::Stop;
@@ -96,7 +97,7 @@ async fn treated(mut bundle: Bundle, clerk: &Arc<dyn Clerk>) -> Result<Bundle> {
     let mut asked = JoinSet::new();
     for (i, row) in bundle.rows.iter_mut().enumerate().filter(|(_, row)| row.outcome.is_none()) {
         let (mut row, clerk) = (std::mem::take(row), Arc::clone(clerk));
-        asked.spawn(async move { clerk.treat(&mut row).await.map(|()| (i, row)) });
+        asked.spawn(serving(row.lang, async move { clerk.treat(&mut row).await.map(|()| (i, row)) }));
     }
     while let Some(done) = asked.join_next().await {
         let (i, row) = done.map_err(|lost| panicked(lost, clerk))??;

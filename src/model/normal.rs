@@ -17,7 +17,9 @@ const PLANE: usize = 0x1_0000;
 
 /// Lower-case letters of the stable characters of the basic plane.
 static TABLE: LazyLock<Box<[u32]>> = LazyLock::new(|| {
-    (0..PLANE).map(|point| u32::try_from(point).ok().and_then(char::from_u32).map_or(UNSTABLE, entry)).collect()
+    (0..PLANE)
+        .map(|point| u32::try_from(point).ok().and_then(char::from_u32).map_or(UNSTABLE, entry))
+        .collect()
 });
 
 fn entry(c: char) -> u32 {

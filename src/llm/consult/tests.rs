@@ -65,7 +65,7 @@ fn bundles(sizes: &[usize], shard: u32) -> Vec<Bundle> {
             serial: u32::try_from(serial).expect("few"),
             last: serial + 1 == sizes.len(),
             rows,
-            weight: Weight { rows: u32::try_from(size).expect("few"), bytes: 100 * serial as u64 },
+            weight: Weight { rows: u32::try_from(size).expect("few"), bytes: 1 + 100 * serial as u64 },
         }
     };
     sizes.iter().enumerate().map(|(serial, size)| made(serial, *size)).collect()

@@ -1,15 +1,28 @@
 //! What each role cost: calls, tokens and the time its endpoint was at work.
 
 use crate::llm::{Role, Usage};
+use crate::model::Lang;
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Counts per role; shared by all desks of a run.
+tokio::task_local! {
+    /// The lang of the row that the task works for.
+    static SERVED: Lang;
+}
+
+/// Runs `work` on behalf of a row of this lang: what it asks is counted there.
+pub fn serving<F: Future>(lang: Lang, work: F) -> impl Future<Output = F::Output> {
+    SERVED.scope(lang, work)
+}
+
+/// Counts per role and lang; shared by all desks of a run.
 #[derive(Debug, Default)]
 pub struct Meter {
-    tallies: [Tally; Role::ALL.len()],
+    tallies: Mutex<BTreeMap<(Role, Lang), Arc<Tally>>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,25 +64,29 @@ pub struct Figures {
 }
 
 impl Meter {
-    /// What `role` has cost so far.
+    /// What `role` has cost so far; the times of langs add up.
     pub fn figures(&self, role: Role) -> Figures {
-        let tally = self.tally(role);
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let busy = tally.busy();
-        let open = busy.since.map_or(Duration::ZERO, |since| since.elapsed());
-        Figures {
-            calls: of(&tally.calls),
-            cached: of(&tally.cached),
-            retries: of(&tally.retries),
-            faults: of(&tally.faults),
-            input_tokens: of(&tally.input_tokens),
-            output_tokens: of(&tally.output_tokens),
-            busy: busy.total + open,
-        }
+        let all = self.figures_by_lang();
+        let of_role = all.into_iter().filter(|((of, _), _)| *of == role);
+        of_role.fold(Figures::default(), |sum, (_, figures)| Figures {
+            calls: sum.calls + figures.calls,
+            cached: sum.cached + figures.cached,
+            retries: sum.retries + figures.retries,
+            faults: sum.faults + figures.faults,
+            input_tokens: sum.input_tokens + figures.input_tokens,
+            output_tokens: sum.output_tokens + figures.output_tokens,
+            busy: sum.busy + figures.busy,
+        })
+    }
+
+    /// What each role has cost so far for each lang.
+    pub fn figures_by_lang(&self) -> BTreeMap<(Role, Lang), Figures> {
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.iter().map(|(key, tally)| (*key, tally.figures())).collect()
     }
 
     /// A try begins; the span ends when it is dropped.
-    pub(super) fn call(&self, role: Role, first: bool) -> Span<'_> {
+    pub(super) fn call(&self, role: Role, first: bool) -> Span {
         let tally = self.tally(role);
         add(if first { &tally.calls } else { &tally.retries }, 1);
         let mut busy = tally.busy();
@@ -95,19 +112,29 @@ impl Meter {
         add(&self.tally(role).output_tokens, usage.output_tokens);
     }
 
-    fn tally(&self, role: Role) -> &Tally {
-        let [translate, instruct, score, embed, localize] = &self.tallies;
-        match role {
-            Role::Translate => translate,
-            Role::Instruct => instruct,
-            Role::Score => score,
-            Role::Embed => embed,
-            Role::Localize => localize,
-        }
+    fn tally(&self, role: Role) -> Arc<Tally> {
+        let lang = SERVED.try_with(|lang| *lang).unwrap_or(Lang::UND);
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tallies.entry((role, lang)).or_default())
     }
 }
 
 impl Tally {
+    fn figures(&self) -> Figures {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let busy = self.busy();
+        let open = busy.since.map_or(Duration::ZERO, |since| since.elapsed());
+        Figures {
+            calls: of(&self.calls),
+            cached: of(&self.cached),
+            retries: of(&self.retries),
+            faults: of(&self.faults),
+            input_tokens: of(&self.input_tokens),
+            output_tokens: of(&self.output_tokens),
+            busy: busy.total + open,
+        }
+    }
+
     fn busy(&self) -> MutexGuard<'_, Busy> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,11 +145,11 @@ fn add(count: &AtomicU64, by: u64) {
 }
 
 /// A call under way.
-pub(super) struct Span<'a> {
-    tally: &'a Tally,
+pub(super) struct Span {
+    tally: Arc<Tally>,
 }
 
-impl Drop for Span<'_> {
+impl Drop for Span {
     fn drop(&mut self) {
         let mut busy = self.tally.busy();
         busy.under_way -= 1;

@@ -113,7 +113,8 @@ impl Meter {
                 }
             }
             if before.0 >= 'Â' {
-                traits.broken += u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
+                traits.broken +=
+                    u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
             }
             before = (c, class);
         }
@@ -252,7 +253,11 @@ mod tests {
     #[test]
     fn each_trait_is_counted() {
         let stops = [word_hash("a")];
-        let traits = Meter::default().measure("A maré SOBE 12 vezes.\nVer www.a.b, x@y.z e http://c! 潮\u{fffd}", ".!", &stops);
+        let traits = Meter::default().measure(
+            "A maré SOBE 12 vezes.\nVer www.a.b, x@y.z e http://c! 潮\u{fffd}",
+            ".!",
+            &stops,
+        );
         assert_eq!((traits.chars, traits.capitals, traits.digits, traits.broken), (56, 6, 2, 1));
         assert_eq!((traits.sentences, traits.links, traits.stops, traits.dense), (2, 3, 2, 1));
         assert_eq!((traits.lines, traits.short_lines), (2, 0));

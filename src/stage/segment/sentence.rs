@@ -161,7 +161,10 @@ pub(crate) fn cuts(line: &str, own: &str, glyphs: Glyphs, mut cut: impl FnMut(us
 }
 
 /// Abbreviations of three letters or more before names, in lower case.
-const TITLES: &[&str] = &["sra", "srs", "dra", "drs", "mrs", "prof", "profa", "exmo", "eng", "gen", "cel", "col", "cap", "rev", "fig", "sta", "sto", "ave", "ing", "mme", "mlle"];
+const TITLES: &[&str] = &[
+    "sra", "srs", "dra", "drs", "mrs", "prof", "profa", "exmo", "eng", "gen", "cel", "col", "cap", "rev",
+    "fig", "sta", "sto", "ave", "ing", "mme", "mlle",
+];
 
 /// The word before a full stop, as far as it tells whether it is an abbreviation.
 #[derive(Default)]
@@ -190,7 +193,9 @@ impl Word {
 
     /// `J.`, `Dr.`, `Sra.`, and the `3.` of a list or of an ordinal. A capital alone does not tell: `Sol.` ends a sentence.
     fn abbreviates(&self) -> bool {
-        let titled = || TITLES.iter().any(|title| title.bytes().fold(0, |hash, b| hash << 8 | u64::from(b)) == self.hash);
+        let titled = || {
+            TITLES.iter().any(|title| title.bytes().fold(0, |hash, b| hash << 8 | u64::from(b)) == self.hash)
+        };
         self.chars == 1 || (self.digits && self.chars == 2) || (self.upper && (self.chars == 2 || titled()))
     }
 }

@@ -60,11 +60,40 @@ fn small() -> SegmentSettings {
 /// Sentences, marks, menus and accidents, in many scripts.
 fn pieces() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
-        "\n", "\n", "\r\n", "\n\n", " ", ". ", "。", "! ", "؟ ", "। ", "። ", "\t", "\0", "\u{301}", "\u{200d}", "👩‍👩‍👧",
-        "A maré sobe duas vezes por dia e desce outras duas. ", "Por quê? ", "Início | Física | Contato\n",
-        "Home > Receitas\n", "潮の満ち引きは月と太陽の引力によって起こる。", "น้ำขึ้นน้ำลงเกิดจากแรงดึงดูดของดวงจันทร์ ",
-        "ज्वार-भाटा चंद्रमा के आकर्षण से होता है। ", "- um\n- dois\n", "Título\n", "https://a.example/b ", "「はい」",
-        "بحدث المد والجزر بسبب جاذبية القمر. ", "```\ncode\n```\n", "Sr. ", "3.14 ", "...", "”", "한국어 문장이다. ",
+        "\n",
+        "\n",
+        "\r\n",
+        "\n\n",
+        " ",
+        ". ",
+        "。",
+        "! ",
+        "؟ ",
+        "। ",
+        "። ",
+        "\t",
+        "\0",
+        "\u{301}",
+        "\u{200d}",
+        "👩‍👩‍👧",
+        "A maré sobe duas vezes por dia e desce outras duas. ",
+        "Por quê? ",
+        "Início | Física | Contato\n",
+        "Home > Receitas\n",
+        "潮の満ち引きは月と太陽の引力によって起こる。",
+        "น้ำขึ้นน้ำลงเกิดจากแรงดึงดูดของดวงจันทร์ ",
+        "ज्वार-भाटा चंद्रमा के आकर्षण से होता है। ",
+        "- um\n- dois\n",
+        "Título\n",
+        "https://a.example/b ",
+        "「はい」",
+        "بحدث المد والجزر بسبب جاذبية القمر. ",
+        "```\ncode\n```\n",
+        "Sr. ",
+        "3.14 ",
+        "...",
+        "”",
+        "한국어 문장이다. ",
     ]);
     prop_oneof![4 => fixed.prop_map(str::to_owned), 1 => "\\PC{0,12}", 1 => any::<String>()]
 }
@@ -86,8 +115,15 @@ fn hard_texts_are_cut_in_time_and_soundly() {
     let settings = SegmentSettings::default();
     let giant = prose.repeat(60_000 / prose.len());
     let fragments = checked(&giant, lang("por_Latn"), &settings);
-    assert!(fragments.len() >= 40 && fragments.iter().all(|response| response.ends_with('.')), "{}", fragments.len());
-    assert!(checked(&"palavra ".repeat(8000), lang("por_Latn"), &settings).is_empty(), "no sentence ends in it");
+    assert!(
+        fragments.len() >= 40 && fragments.iter().all(|response| response.ends_with('.')),
+        "{}",
+        fragments.len()
+    );
+    assert!(
+        checked(&"palavra ".repeat(8000), lang("por_Latn"), &settings).is_empty(),
+        "no sentence ends in it"
+    );
     assert!(checked(&"\n".repeat(200_000), lang("por_Latn"), &settings).is_empty());
     assert!(checked(&"\r\n \t".repeat(50_000), lang("por_Latn"), &settings).is_empty());
     assert!(checked(&"\0".repeat(50_000), lang("por_Latn"), &settings).is_empty());
@@ -121,7 +157,8 @@ fn menus_notices_comments_and_footers_are_left_out() {
 #[test]
 fn fragments_start_at_sections_and_end_at_sentences() {
     let part = |n: usize| PARAGRAPH.replace("luz", &format!("luz{n}"));
-    let section = |n: usize, title: &str| format!("{title}\n\n{}\n\n{}\n\n{}\n\n", part(n), part(n + 1), part(n + 2));
+    let section =
+        |n: usize, title: &str| format!("{title}\n\n{}\n\n{}\n\n{}\n\n", part(n), part(n + 1), part(n + 2));
     let sections = section(1, "Como se forma") + &section(4, "Onde se vê");
     let text = format!("{PARAGRAPH}\n\n{}\n\n{sections}{} E este não acaba", part(8), part(7));
     let found = responses(&text, "por_Latn");
@@ -132,9 +169,13 @@ fn fragments_start_at_sections_and_end_at_sentences() {
 
 #[test]
 fn lists_stay_with_what_leads_to_them() {
-    let text = format!("{PARAGRAPH}\n\nIngredientes:\n\n- 500 g de polvilho\n- 2 ovos\n- sal\n\n{PARAGRAPH} Fim.\n");
+    let text =
+        format!("{PARAGRAPH}\n\nIngredientes:\n\n- 500 g de polvilho\n- 2 ovos\n- sal\n\n{PARAGRAPH} Fim.\n");
     let found = responses(&text, "por_Latn");
-    assert!(found.len() == 1 && found[0].contains("Ingredientes:\n\n- 500 g de polvilho\n- 2 ovos"), "{found:#?}");
+    assert!(
+        found.len() == 1 && found[0].contains("Ingredientes:\n\n- 500 g de polvilho\n- 2 ovos"),
+        "{found:#?}"
+    );
     let menu = format!("{PARAGRAPH}\n\nCategorias\nFísica\nQuímica\nBiologia\n\n{PARAGRAPH} Fim.\n");
     assert!(!responses(&menu, "por_Latn")[0].contains("Química"));
 }
@@ -159,11 +200,17 @@ fn rows_are_conserved_and_credits_go_on() {
     let mut seen: Vec<u32> = drafts.drafts.iter().map(|draft| draft.place.row).collect();
     seen.dedup();
     assert_eq!(seen, [3, 10]);
-    assert_eq!(notes.iter().map(|note| (note.place.row, note.place.start)).collect::<Vec<_>>(), [(4, 0), (9, 0)]);
+    assert_eq!(
+        notes.iter().map(|note| (note.place.row, note.place.start)).collect::<Vec<_>>(),
+        [(4, 0), (9, 0)]
+    );
     for draft in &drafts.drafts {
         let source = rows.iter().find(|row| row.row == draft.place.row).expect("its row");
         assert_eq!(response_of(&source.text, &draft.spans).as_deref(), Some(drafts.response(draft)));
-        assert!(drafts_of(&segmenter, 7, source).contains(&(draft.place, draft.spans.clone())), "same on second reading");
+        assert!(
+            drafts_of(&segmenter, 7, source).contains(&(draft.place, draft.spans.clone())),
+            "same on second reading"
+        );
     }
 }
 
@@ -172,11 +219,13 @@ fn rows_are_conserved_and_credits_go_on() {
 fn pages_of_the_corpora_come_out_clean() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora/sources");
     let segmenter = Segmenter::new(&SegmentSettings::default());
-    let mut folders: Vec<_> = std::fs::read_dir(folder).expect("there").map(|entry| entry.expect("entry").path()).collect();
+    let mut folders: Vec<_> =
+        std::fs::read_dir(folder).expect("there").map(|entry| entry.expect("entry").path()).collect();
     folders.sort();
     for folder in folders {
         let tag = folder.file_name().expect("name").to_string_lossy().into_owned();
-        let mut files: Vec<_> = std::fs::read_dir(&folder).expect("there").map(|entry| entry.expect("entry").path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&folder).expect("there").map(|entry| entry.expect("entry").path()).collect();
         files.sort();
         let mut earlier = BTreeMap::new();
         let (mut rows, mut with, mut count) = (0, 0, 0);

@@ -20,7 +20,15 @@ const KANJI: &str = "日一国会人年大十二本中長出三同時政事自�
 fn text_of(dice: &mut Dice, length: usize, dense: bool) -> Vec<String> {
     let kanji: Vec<char> = KANJI.chars().collect();
     (0..length)
-        .map(|_| if dense { kanji[dice.roll(kanji.len())].to_string() } else { format!("w{}", dice.roll(4000)) })
+        .map(
+            |_| {
+                if dense {
+                    kanji[dice.roll(kanji.len())].to_string()
+                } else {
+                    format!("w{}", dice.roll(4000))
+                }
+            },
+        )
         .collect()
 }
 
@@ -151,7 +159,8 @@ fn credits_come_back_and_every_draft_is_signed() {
         let credits = Credits::new(5, 50);
         let weight = Weight { rows: 5, bytes: 50 };
         credits.take(weight);
-        let mut input = InputHandle::<u64, timely::container::CapacityContainerBuilder<Drafts>>::new_with_builder();
+        let mut input =
+            InputHandle::<u64, timely::container::CapacityContainerBuilder<Drafts>>::new_with_builder();
         let keys: Arc<[String]> = vec!["a".to_owned()].into();
         let given = std::rc::Rc::clone(&credits);
         worker.dataflow(|scope| {
@@ -168,7 +177,11 @@ fn credits_come_back_and_every_draft_is_signed() {
             end,
         };
         let drafts = vec![draft(0, 0, 4), draft(1, 4, 8)];
-        input.send_batch(&mut Drafts { text: "umadois!".into(), drafts, weight: Weight { rows: 2, bytes: 20 } });
+        input.send_batch(&mut Drafts {
+            text: "umadois!".into(),
+            drafts,
+            weight: Weight { rows: 2, bytes: 20 },
+        });
         input.send_batch(&mut Drafts { weight: Weight { rows: 3, bytes: 30 }, ..Drafts::default() });
         input.close();
         while worker.step() {}

@@ -1,0 +1,179 @@
+//! The whole chain with scripted models on the project's corpora: one answer for any number of workers, after any
+//! change of the shards, and for nothing the second time.
+
+use isogloss::config::Settings;
+use isogloss::curate::{Endpoints, Given, Outcome, curate};
+use isogloss::llm::scripted::Scripted;
+use isogloss::model::{Lang, Stage};
+use isogloss::sink::verify::verify;
+use isogloss::stage::identify::Identifier;
+use isogloss::stop::Stop;
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Tells languages apart by their script alone: plain ASCII is English, other Latin Portuguese.
+struct ByScript;
+
+impl Identifier for ByScript {
+    fn identify(&self, text: &str) -> Option<(Lang, f32)> {
+        let tag = text.chars().find_map(|c| match u32::from(c) {
+            0x0370..=0x03ff => Some("ell_Grek"),
+            0x0400..=0x04ff => Some("rus_Cyrl"),
+            0x0600..=0x06ff => Some("arb_Arab"),
+            0x0900..=0x097f => Some("hin_Deva"),
+            0x0e00..=0x0e7f => Some("tha_Thai"),
+            0x1200..=0x137f => Some("amh_Ethi"),
+            0x3040..=0x30ff => Some("jpn_Jpan"),
+            0xac00..=0xd7af => Some("kor_Hang"),
+            0x00c0..=0x017f => Some("por_Latn"),
+            _ => None,
+        });
+        // A short request says too little.
+        (text.len() > 250).then(|| (Lang::from_tag(tag.unwrap_or("eng_Latn")).unwrap_or(Lang::UND), 0.9))
+    }
+}
+
+struct Bench {
+    folder: TempDir,
+    model: Arc<Scripted>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), model: Arc::new(Scripted::echo()) }
+    }
+
+    fn shards(&self) -> PathBuf {
+        self.folder.path().join("shards")
+    }
+
+    /// Puts a shard of the corpora under a name, in the place of what stood there.
+    fn put(&self, name: &str, from: &Path) {
+        fs::create_dir_all(self.shards()).expect("a folder");
+        fs::copy(from, self.shards().join(name)).expect("a shard");
+    }
+
+    fn run(&self, output: &str, workers: usize, sets: &[&str]) -> isogloss::Result<Outcome> {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let mut settings = Settings::parse("[select.threshold]\ntarget_rate = 0.5\n", &sets)?;
+        settings.input = vec![self.shards().display().to_string()];
+        settings.output = self.folder.path().join(output);
+        settings.workers = workers;
+        let endpoints: Endpoints = [("embedded".to_owned(), Arc::clone(&self.model) as _)].into();
+        let given = Given { endpoints: Some(endpoints), identifier: Some(Arc::new(ByScript)) };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        curate(settings, given, runtime.handle(), &Stop::default())
+    }
+
+    /// An output folder that has the journal of another one, and nothing else.
+    fn with_journal(&self, of: &str, output: &str) {
+        let state = self.folder.path().join(output).join("state");
+        fs::create_dir_all(&state).expect("a folder");
+        fs::copy(self.folder.path().join(of).join("state/journal.redb"), state.join("journal.redb"))
+            .expect("a journal");
+    }
+}
+
+fn corpora(langs: &[&str]) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
+    let mut shards = Vec::new();
+    for lang in langs {
+        let folder = fs::read_dir(root.join(lang)).expect("the folder is part of the checkout");
+        shards.extend(folder.map(|entry| entry.expect("an entry").path()));
+    }
+    shards.sort();
+    shards
+}
+
+#[test]
+fn the_rows_do_not_depend_on_the_number_of_workers() {
+    let bench = Bench::new();
+    let langs = ["por_Latn", "rus_Cyrl", "ell_Grek", "arb_Arab", "hin_Deva", "kor_Hang", "jpn_Jpan"];
+    for (i, shard) in corpora(&langs).iter().enumerate() {
+        bench.put(&format!("{i:02}.parquet"), shard);
+    }
+    let one = bench.run("one", 1, &["audit=all"]).expect("a run");
+    assert!(one.manifest.rows_by_lang().len() >= 5, "{:?}", one.manifest.rows_by_lang());
+    for workers in [2, 3] {
+        let other = bench.run(&format!("w{workers}"), workers, &["audit=all"]).expect("a run");
+        assert_eq!(one.manifest.digest, other.manifest.digest, "workers={workers}");
+        assert_eq!(one.manifest.counts, other.manifest.counts, "workers={workers}");
+        assert_eq!(one.manifest.audit, other.manifest.audit, "workers={workers}");
+    }
+    let report = verify(&bench.folder.path().join("one"), Path::new("/"), &mut |_| {}).expect("read");
+    assert!(report.holds() && report.rows > 20, "{report}");
+}
+
+#[test]
+fn a_rerun_asks_nobody_and_rewrites_nothing() {
+    let bench = Bench::new();
+    for (i, shard) in corpora(&["por_Latn"]).iter().enumerate() {
+        bench.put(&format!("{i:02}.parquet"), shard);
+    }
+    let first = bench.run("out", 2, &[]).expect("a run");
+    let (asked, manifest) =
+        (bench.model.asked_at_all(), bench.folder.path().join("out/current/manifest.json"));
+    let written = fs::metadata(&manifest).expect("published").modified().expect("a time");
+    let again = bench.run("out", 2, &[]).expect("a run");
+    assert!(first.ran && !again.ran && asked > 0);
+    assert_eq!(bench.model.asked_at_all(), asked);
+    assert_eq!(fs::metadata(&manifest).expect("published").modified().expect("a time"), written);
+    // Another threshold asks only for what is newly selected.
+    let more = bench.run("out", 2, &["select.threshold.target_rate=0.7"]).expect("a run");
+    assert!(more.ran && more.manifest.digest != first.manifest.digest);
+    let kinds = ["complete", "log_prob", "embed"];
+    let once: u64 = kinds.iter().map(|kind| bench.model.asked(kind)).sum();
+    let translated = bench.model.asked("translate");
+    bench.run("out", 2, &[]).expect("a run");
+    assert_eq!(kinds.iter().map(|kind| bench.model.asked(kind)).sum::<u64>(), once);
+    assert_eq!(bench.model.asked("translate"), translated);
+}
+
+#[test]
+fn rejected_pairs_cost_no_localize_call() {
+    let bench = Bench::new();
+    for (i, shard) in corpora(&["por_Latn"]).iter().enumerate() {
+        bench.put(&format!("{i:02}.parquet"), shard);
+    }
+    let outcome = bench.run("out", 2, &[]).expect("a run");
+    let lines = outcome.tally.lines();
+    let of =
+        |stage| lines.iter().filter(|((at, _), _)| *at == stage).map(|(_, line)| line.entered).sum::<i64>();
+    let (scored, localized) = (of(Stage::Threshold), of(Stage::Localize));
+    assert!(localized > 0 && localized <= scored / 2 + 1, "scored={scored}, localized={localized}");
+    let work = &outcome.work[&isogloss::llm::Role::Localize];
+    assert!(work.calls + work.cached <= localized as u64, "{work:?}, localized={localized}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+    /// Shards come, change and go, run by run; the last snapshot is that of a run from scratch with the same journal.
+    #[test]
+    fn incremental_equals_from_scratch(
+        script in prop::collection::vec((0..4_usize, prop::option::of(0..6_usize)), 2..5),
+        workers in 1..=3_usize,
+    ) {
+        let bench = Bench::new();
+        let pool = corpora(&["por_Latn", "rus_Cyrl", "ell_Grek"]);
+        bench.put("9.parquet", &pool[4]);
+        for (place, what) in script {
+            let name = format!("{place}.parquet");
+            match what {
+                Some(shard) => bench.put(&name, &pool[shard]),
+                None => drop(fs::remove_file(bench.shards().join(name))),
+            }
+            bench.run("out", workers, &[]).expect("a run");
+        }
+        let last = bench.run("out", 1, &[]).expect("a run");
+        let asked = bench.model.asked_at_all();
+        bench.with_journal("out", "scratch");
+        let scratch = bench.run("scratch", 2, &[]).expect("a run");
+        prop_assert_eq!(last.manifest.digest, scratch.manifest.digest);
+        prop_assert_eq!(last.manifest.counts, scratch.manifest.counts);
+        prop_assert_eq!(bench.model.asked_at_all(), asked, "a run from scratch with the journal asks nobody");
+    }
+}
