@@ -1,40 +1,21 @@
 //! The whole chain with scripted models on the project's corpora: one answer for any number of workers, after any
 //! change of the shards, and for nothing the second time.
 
+#[path = "support/by_script.rs"]
+mod by_script;
+
+use by_script::ByScript;
 use isogloss::config::Settings;
 use isogloss::curate::{Endpoints, Given, Outcome, curate};
 use isogloss::llm::scripted::Scripted;
-use isogloss::model::{Lang, Stage};
+use isogloss::model::Stage;
 use isogloss::sink::verify::verify;
-use isogloss::stage::identify::Identifier;
 use isogloss::stop::Stop;
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-
-/// Tells languages apart by their script alone: plain ASCII is English, other Latin Portuguese.
-struct ByScript;
-
-impl Identifier for ByScript {
-    fn identify(&self, text: &str) -> Option<(Lang, f32)> {
-        let tag = text.chars().find_map(|c| match u32::from(c) {
-            0x0370..=0x03ff => Some("ell_Grek"),
-            0x0400..=0x04ff => Some("rus_Cyrl"),
-            0x0600..=0x06ff => Some("arb_Arab"),
-            0x0900..=0x097f => Some("hin_Deva"),
-            0x0e00..=0x0e7f => Some("tha_Thai"),
-            0x1200..=0x137f => Some("amh_Ethi"),
-            0x3040..=0x30ff => Some("jpn_Jpan"),
-            0xac00..=0xd7af => Some("kor_Hang"),
-            0x00c0..=0x017f => Some("por_Latn"),
-            _ => None,
-        });
-        // A short request says too little.
-        (text.len() > 250).then(|| (Lang::from_tag(tag.unwrap_or("eng_Latn")).unwrap_or(Lang::UND), 0.9))
-    }
-}
 
 struct Bench {
     folder: TempDir,

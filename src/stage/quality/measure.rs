@@ -258,7 +258,7 @@ mod tests {
             ".!",
             &stops,
         );
-        assert_eq!((traits.chars, traits.capitals, traits.digits, traits.broken), (56, 6, 2, 1));
+        assert_eq!((traits.chars, traits.capitals, traits.digits, traits.broken), (55, 6, 2, 1));
         assert_eq!((traits.sentences, traits.links, traits.stops, traits.dense), (2, 3, 2, 1));
         assert_eq!((traits.lines, traits.short_lines), (2, 0));
         let twice = "um dois três quatro cinco seis sete oito. ".repeat(2);

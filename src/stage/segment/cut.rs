@@ -35,10 +35,10 @@ struct Cut {
 type Kept = Vec<(usize, usize)>;
 
 const ABOVE_HEADING: usize = 0;
-const AFTER_BLANK: usize = 12;
-const AFTER_LINE: usize = 20;
-const IN_LIST: usize = 60;
-const IN_LINE: usize = 60;
+const AFTER_BLANK: usize = 35;
+const AFTER_LINE: usize = 43;
+const IN_LIST: usize = 75;
+const IN_LINE: usize = 75;
 
 /// The least, target and greatest length that hold for one document.
 #[derive(Clone, Copy)]

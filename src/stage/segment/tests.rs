@@ -173,11 +173,13 @@ fn lists_stay_with_what_leads_to_them() {
         format!("{PARAGRAPH}\n\nIngredientes:\n\n- 500 g de polvilho\n- 2 ovos\n- sal\n\n{PARAGRAPH} Fim.\n");
     let found = responses(&text, "por_Latn");
     assert!(
-        found.len() == 1 && found[0].contains("Ingredientes:\n\n- 500 g de polvilho\n- 2 ovos"),
+        found
+            .iter()
+            .any(|response| response.contains("Ingredientes:\n\n- 500 g de polvilho\n- 2 ovos\n- sal")),
         "{found:#?}"
     );
     let menu = format!("{PARAGRAPH}\n\nCategorias\nFísica\nQuímica\nBiologia\n\n{PARAGRAPH} Fim.\n");
-    assert!(!responses(&menu, "por_Latn")[0].contains("Química"));
+    assert!(responses(&menu, "por_Latn").iter().all(|response| !response.contains("Química")));
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! An OpenAI-compatible server on loopback with a model that answers from the request alone: chat and embeddings.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use isogloss::llm::scripted::echo;
+use isogloss::llm::{Answer, Ask, Role};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// What the server saw: times that each request (its whole body) was answered.
+#[derive(Default)]
+pub(crate) struct Bill {
+    pub(crate) answered: BTreeMap<Vec<u8>, u32>,
+}
+
+impl Bill {
+    /// Requests answered, repeats included.
+    pub(crate) fn all(&self) -> u32 {
+        self.answered.values().sum()
+    }
+
+    /// Answers to a request that had been answered before.
+    pub(crate) fn again(&self) -> u32 {
+        self.answered.values().map(|times| times - 1).sum()
+    }
+}
+
+/// A running server; it ends with its runtime.
+#[derive(Clone)]
+pub(crate) struct Models {
+    pub(crate) url: String,
+    bill: Arc<Mutex<Bill>>,
+}
+
+impl Models {
+    /// Starts one that answers each request after `delay`.
+    pub(crate) async fn start(delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        let server = Self { url, bill: Arc::default() };
+        let ours = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let ours = ours.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| handle(ours.clone(), delay, request));
+                    let served = hyper::server::conn::http1::Builder::new();
+                    // A client that was killed leaves its connection in the middle.
+                    let _ = served.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        server
+    }
+
+    /// What it saw so far.
+    pub(crate) fn bill(&self) -> MutexGuard<'_, Bill> {
+        self.bill.lock().expect("no panic")
+    }
+
+    /// Settings that send every role to it.
+    pub(crate) fn settings(&self) -> String {
+        format!(
+            "roles = {{ translate = 'm', instruct = 'm', score = 'm', embed = 'm', localize = 'm' }}\n\
+             [endpoints.m]\nkind = 'http'\nurl = '{}'\nmodel = 'echo'\nin_flight = 16\n\
+             [select]\ncodebook = 'none'\n[score]\nleast_cosine = -1.0\n",
+            self.url
+        )
+    }
+}
+
+async fn handle(
+    server: Models,
+    delay: Duration,
+    request: Request<Incoming>,
+) -> io::Result<Response<Full<Bytes>>> {
+    let chat = request.uri().path().ends_with("/chat/completions");
+    let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+    tokio::time::sleep(delay).await;
+    let said = if chat { chatted(&asked) } else { embedded(&asked) };
+    *server.bill().answered.entry(body.to_vec()).or_default() += 1;
+    let reply = Response::builder().header("content-type", "application/json");
+    reply.body(Full::new(Bytes::from(said.to_string()))).map_err(io::Error::other)
+}
+
+fn embedded(asked: &Value) -> Value {
+    let text = asked["input"].as_str().expect("one text").to_owned();
+    let Answer::Vector(vector) = echo::answer(&Ask::Embed { text }) else { unreachable!("a vector") };
+    json!({ "data": [{ "embedding": vector }], "usage": { "prompt_tokens": 9 } })
+}
+
+fn chatted(asked: &Value) -> Value {
+    let message = |role| {
+        let all = asked["messages"].as_array().expect("messages");
+        all.iter().find(|one| one["role"] == role).and_then(|one| one["content"].as_str()).expect("a message")
+    };
+    let (system, user) = (message("system"), message("user"));
+    let known = [
+        ("You write the request", Role::Instruct),
+        ("You translate a request", Role::Localize),
+        ("You translate web text", Role::Translate),
+        ("You judge pairs", Role::Score),
+    ];
+    let role = known.iter().find(|(start, _)| system.starts_with(start)).expect("a prompt of the project").1;
+    let ask = Ask::Chat {
+        role,
+        prompt: String::new(),
+        system: system.to_owned(),
+        user: unfenced(user),
+        max_tokens: 400,
+        temperature_milli: 0,
+        schema: None,
+        logprobs: false,
+    };
+    let Answer::Chat { text, first, .. } = echo::answer(&ask) else { unreachable!("a turn") };
+    let candidates: Vec<Value> =
+        first.iter().map(|token| json!({ "token": token.text, "logprob": token.logprob })).collect();
+    json!({
+        "choices": [{
+            "message": { "role": "assistant", "content": text },
+            "finish_reason": "stop",
+            "logprobs": { "content": [{ "top_logprobs": candidates }] },
+        }],
+        "usage": { "prompt_tokens": 11, "completion_tokens": 5 },
+    })
+}
+
+/// The message with the same marker in all of them: the markers are keyed by a secret of the state, and an answer must
+/// not depend on it.
+fn unfenced(user: &str) -> String {
+    let lines = user.lines().map(|line| {
+        let code = |text: &str| text.len() >= 8 && text.chars().all(|c| c.is_ascii_hexdigit());
+        match (line.strip_prefix("[["), line.strip_suffix("]]")) {
+            (Some(inner), None) if code(inner) => "[[00",
+            (None, Some(inner)) if code(inner) => "00]]",
+            _ => line,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

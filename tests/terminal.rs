@@ -1,0 +1,99 @@
+//! The program as a person meets it: help, messages, exit codes; the settings that come with it.
+
+use assert_cmd::Command;
+use isogloss::config::Settings;
+use std::path::Path;
+
+fn isogloss(flags: &[&str]) -> (i32, String, String) {
+    let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
+    // No model file is needed by any of these, and none may be fetched.
+    let folder = tempfile::tempdir().expect("a folder");
+    command.env("HOME", folder.path()).env_remove("XDG_CACHE_HOME").args(flags);
+    let output = command.output().expect("started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_has_every_command_an_example_and_the_exit_codes() {
+    let (code, said, _) = isogloss(&["--help"]);
+    assert_eq!(code, 0);
+    for command in ["quickstart", "run", "check", "models", "settings", "codebook", "show", "verify", "pack"]
+    {
+        assert!(said.contains(command), "{command} is not in the help");
+        let (code, said, _) = isogloss(&[command, "--help"]);
+        assert!(code == 0 && said.contains("Example"), "{command}: {said}");
+    }
+    assert!(said.contains("Exit codes"));
+    assert_eq!(isogloss(&["rnu"]).0, 2);
+}
+
+#[test]
+fn a_mistake_is_told_with_its_remedy_and_its_kind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let shard = at("broken.parquet", "PAR1 this is no Parquet PAR1");
+    let typo = at("typo.toml", "wrokers = 2\n");
+    let range = at("range.toml", "input = ['x']\n[segment]\nleast_chars = 0\n");
+    let away = at("away.toml", "input = ['nowhere/*.parquet']\n");
+    let broken = at("broken.toml", &format!("input = ['{shard}']\n"));
+    let unset = at(
+        "unset.toml",
+        "input = ['x']\nroles = { translate = 'm' }\n[endpoints.m]\nkind = 'http'\nurl = 'http://127.0.0.1:9/v1'\n\
+         model = 'm'\nkey_env = 'ISOGLOSS_NOT_SET'\n",
+    );
+    for (settings, code, words) in [
+        (typo.as_str(), 3, "wrokers"),
+        (range.as_str(), 3, "least_chars"),
+        (away.as_str(), 3, "nowhere"),
+        (broken.as_str(), 4, "broken.parquet"),
+        (folder.path().join("none.toml").to_str().expect("UTF-8"), 3, "none.toml"),
+    ] {
+        for command in ["check", "run"] {
+            let output = folder.path().join("out").display().to_string();
+            let (ended, _, told) = isogloss(&[command, settings, "--output", &output]);
+            assert_eq!(ended, code, "{command} {settings}: {told}");
+            assert!(told.contains(words), "{command} {settings}: {told}");
+            assert!(!Path::new(&output).join("current").exists(), "{command} {settings} published something");
+        }
+    }
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora/ell_Grek");
+    let (ended, _, told) = isogloss(&["check", &unset, "--input", &corpora.display().to_string()]);
+    assert!((3..=5).contains(&ended) && told.contains("remedy"), "{ended}: {told}");
+    let (ended, _, told) = isogloss(&["show", &folder.path().display().to_string()]);
+    assert!(ended != 0 && told.contains("isogloss:"), "{ended}: {told}");
+}
+
+#[test]
+fn missing_model_files_are_named_with_the_remedy_before_any_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out").display().to_string();
+    let sets = format!("model_cache={}", folder.path().join("models").display());
+    let flags = ["run", "dataflows/curate/quickstart.toml", "--output", &output, "--set", &sets];
+    let (code, said, told) = isogloss(&flags);
+    assert_eq!(code, 5, "{told}");
+    assert!(said.is_empty() && told.contains("isogloss models --fetch"), "{told}");
+    let (code, said, _) = isogloss(&["models"]);
+    assert!(code == 0 && said.contains("missing") && said.contains("sha256"), "{said}");
+    assert_ne!(isogloss(&["models", "--verify"]).0, 0);
+}
+
+#[test]
+fn the_settings_that_come_with_it_are_valid() {
+    for entry in std::fs::read_dir("dataflows/curate").expect("part of the checkout") {
+        let path = entry.expect("listed").path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let mut settings = Settings::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            settings.input = vec!["data/corpora".to_owned()];
+            settings.check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+    let (code, said, _) = isogloss(&["settings", "dataflows/curate/quickstart.toml", "--set", "workers=3"]);
+    assert_eq!(code, 0);
+    let printed = Settings::parse(&said, &[]).expect("what is printed can be read");
+    assert_eq!((printed.workers, printed.sample.per_lang), (3, Some(60)));
+}
