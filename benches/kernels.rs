@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 
-use isogloss::llm::embedded::Lid;
+use isogloss::llm::embedded::lid::Lid;
 use isogloss::llm::models::{Cache, LID};
 use isogloss::model::{Lang, content_of, response_of};
 use isogloss::source::pages::pages_of;

@@ -40,6 +40,7 @@ pub struct Job {
     pub(super) parts: Arc<PartContext>,
     pub(super) identifier: Arc<dyn Identifier>,
     pub(super) roles: Roles,
+    pub(super) journal: Arc<Journal>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -176,6 +177,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         parts: Arc::new(parts),
         identifier,
         roles,
+        journal,
         progress,
         output,
         settings,

@@ -56,6 +56,8 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
     tally.conserved()?;
     let manifest = manifest_of(job, &shares, &tally);
     let reused = standing(job, &manifest);
+    // What rows were made of must not be lost before them.
+    job.journal.sync()?;
     job.output.publish(&manifest, &card(&manifest), KEEP)?;
     let in_flight = shares.iter().fold([0; 3], |sum: [u64; 3], share| {
         [sum[0] + share.peaks[0], sum[1] + share.peaks[1], sum[2] + share.peaks[2]]

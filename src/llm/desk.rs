@@ -125,7 +125,7 @@ impl Desk {
         let reply = self.tried(line, ask, key, bytes).await?;
         let identity = self.endpoint.identity_of(ask).to_owned();
         let entry = Entry { reply, role: line.role, identity, unix_ms: journal.unix_ms() };
-        journal.put(key, &entry).await.map_err(Trouble::Run)?;
+        journal.put(key, &entry).map_err(Trouble::Run)?;
         Ok(entry.reply.answer)
     }
 

@@ -6,6 +6,7 @@
 
 pub mod entry;
 pub mod flights;
+mod log;
 pub mod store;
 mod writer;
 

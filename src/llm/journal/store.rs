@@ -1,8 +1,9 @@
-//! The journal's file: one redb table, readers beside one writer.
+//! The journal's files: one redb table and the log in front of it, readers beside one writer.
 
 use super::entry::Entry;
 use super::flights::Flights;
-use super::writer::{self, Item};
+use super::log::Log;
+use super::writer::{Queue, recover};
 use crate::error::{Error, Result};
 use crate::telemetry::Clock;
 use redb::backends::InMemoryBackend;
@@ -11,9 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
 
 pub(super) const REPLIES: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("replies-1");
 
@@ -34,7 +33,7 @@ const CACHE_BYTES: usize = 64 << 20;
 pub struct Journal {
     database: Arc<Database>,
     place: String,
-    items: Option<Sender<Item>>,
+    queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
     clock: Arc<dyn Clock>,
     flights: Arc<Flights>,
@@ -59,7 +58,16 @@ impl Journal {
                 .and_then(prepared)
         }));
         match opened {
-            Ok(Ok(database)) => Self::over(database, place, clock),
+            Ok(Ok(database)) => {
+                // The table's lock is held from here on, so the log is this process's as well.
+                let (mut log, records) = Log::open(path).map_err(|cause| told(&place, cause.into()))?;
+                if !records.is_empty() {
+                    tracing::debug!(records = records.len(), "answers of a process that was killed");
+                    recover(&database, &records).map_err(|error| told(&place, error))?;
+                }
+                log.reset().map_err(|cause| told(&place, cause.into()))?;
+                Self::over(database, Some(log), place, clock)
+            }
             Ok(Err(error)) => Err(told(&place, error)),
             Err(_) => Err(corrupt(&place)),
         }
@@ -76,23 +84,22 @@ impl Journal {
             .map_err(redb::Error::from)
             .and_then(prepared)
         {
-            Ok(database) => Self::over(database, place, clock),
+            Ok(database) => Self::over(database, None, place, clock),
             Err(cause) => Err(Error::bug("journal in memory not made").because(cause)),
         }
     }
 
-    fn over(database: Database, place: String, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = Arc::new(database);
-        let (items, inbox) = channel();
-        let shared = Arc::clone(&database);
+    fn over(database: Database, log: Option<Log>, place: String, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (database, queue) = (Arc::new(database), Arc::new(Queue::new(log)));
+        let (shared, inbox) = (Arc::clone(&database), Arc::clone(&queue));
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer::run(&shared, &inbox))
+            .spawn(move || inbox.write(&shared))
             .map_err(|cause| Error::unavailable("thread of the journal not started").because(cause))?;
         Ok(Self {
             database,
             place,
-            items: Some(items),
+            queue,
             writer: Some(writer),
             clock,
             flights: Arc::default(),
@@ -108,6 +115,9 @@ impl Journal {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk fails.
     pub fn get(&self, key: u128) -> Result<Option<Entry>> {
         let read = catch_unwind(AssertUnwindSafe(|| -> Result<Option<Entry>, redb::Error> {
+            if let Some(value) = self.queue.get(key) {
+                return Ok(Entry::from_bytes(&value));
+            }
             let replies = self.database.begin_read()?.open_table(REPLIES)?;
             Ok(replies.get_owned(key)?.and_then(|value| Entry::from_bytes(value.value())))
         }));
@@ -121,18 +131,20 @@ impl Journal {
         Ok(entry)
     }
 
-    /// Keeps an answer; ready once it is on the disk.
+    /// Keeps an answer: it outlives the process from here on, and the machine after at most 50 ms more.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it could not be written: the run must stop.
-    pub async fn put(&self, key: u128, entry: &Entry) -> Result<()> {
-        let (done, written) = oneshot::channel();
-        let item = Item { key, value: entry.to_bytes()?, done };
-        let sent = self.items.as_ref().is_some_and(|items| items.send(item).is_ok());
-        match written.await {
-            Ok(written) if sent => written,
-            _ => Err(Error::unavailable(format!("journal not written: path={}", self.place))),
-        }
+    pub fn put(&self, key: u128, entry: &Entry) -> Result<()> {
+        self.queue.put(key, entry.to_bytes()?)
+    }
+
+    /// Waits until all that was put would outlive the machine: before rows that were made of it are published.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn sync(&self) -> Result<()> {
+        self.queue.sync()
     }
 
     /// The secret of the state: keys the fences of prompts, so that corpus text cannot know them. Drawn once, and
@@ -181,6 +193,7 @@ impl Journal {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn len(&self) -> Result<u64> {
+        self.sync()?;
         let count =
             || -> Result<u64, redb::Error> { Ok(self.database.begin_read()?.open_table(REPLIES)?.len()?) };
         count().map_err(|error| told(&self.place, error))
@@ -197,9 +210,9 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.items = None;
+        self.queue.close();
         if let Some(writer) = self.writer.take() {
-            // Commits what it has; a panic there has been told to whoever waited.
+            // Commits what it has; what it could not commit stays in the log.
             let _ = writer.join();
         }
     }

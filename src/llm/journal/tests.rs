@@ -31,8 +31,8 @@ async fn answers_are_there_again_after_reopening() {
     let path = folder.path().join("journal.redb");
     let journal = open(&path).expect("made");
     assert!(journal.is_empty().expect("reads") && journal.unix_ms() == 7);
-    journal.put(1, &entry("a")).await.expect("kept");
-    journal.put(u128::MAX, &entry("b")).await.expect("kept");
+    journal.put(1, &entry("a")).expect("kept");
+    journal.put(u128::MAX, &entry("b")).expect("kept");
     drop(journal);
     let journal = open(&path).expect("opened");
     assert_eq!(journal.get(1).expect("reads"), Some(entry("a")));
@@ -48,7 +48,7 @@ async fn answers_of_many_askers_share_commits() {
     let mut puts = tokio::task::JoinSet::new();
     for key in 0..3000 {
         let journal = Arc::clone(&journal);
-        puts.spawn(async move { journal.put(key, &entry(&key.to_string())).await.map(|()| key) });
+        puts.spawn(async move { journal.put(key, &entry(&key.to_string())).map(|()| key) });
     }
     while let Some(put) = puts.join_next().await {
         let key = put.expect("no panic").expect("kept");
@@ -82,7 +82,7 @@ async fn a_damaged_file_names_itself() {
     std::fs::remove_file(&path).expect("removed");
     let journal = open(&path).expect("made");
     for key in 0..50 {
-        journal.put(key, &entry(&"x".repeat(3000))).await.expect("kept");
+        journal.put(key, &entry(&"x".repeat(3000))).expect("kept");
     }
     drop(journal);
     let whole = std::fs::read(&path).expect("read");
@@ -113,7 +113,7 @@ fn child_that_is_killed() {
         runtime.spawn(async move {
             for i in 0.. {
                 let key = (asker << 64) | i;
-                journal.put(key, &entry(&key.to_string())).await.expect("kept");
+                journal.put(key, &entry(&key.to_string())).expect("kept");
                 let mut out = std::io::stderr().lock();
                 writeln!(out, "kept {key}").expect("told");
             }
