@@ -10,6 +10,7 @@ use isogloss::llm::models::{Cache, LID};
 use isogloss::model::{Lang, Stage};
 use isogloss::sink::verify::verify;
 use isogloss::stop::Stop;
+use isogloss::telemetry::table::{Style, table};
 use models::Models;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn run(corpora: &Path, output: &Path, server: &Models, runtime: &Runtime, sets: 
 }
 
 fn langs_of(outcome: &Outcome) -> Vec<Lang> {
-    outcome.manifest.rows_by_lang().iter().filter(|(_, rows)| *rows > 0).map(|(lang, _)| lang).collect()
+    outcome.manifest.rows_by_lang().into_iter().filter(|(_, rows)| *rows > 0).map(|(lang, _)| lang).collect()
 }
 
 #[test]
@@ -84,7 +85,8 @@ fn twenty_langs_of_other_corpora_get_rows() {
     ];
     let outcome = run(&corpora, folder.path(), &server, &runtime, &sets);
     let langs = langs_of(&outcome);
-    assert!(langs.len() >= 20, "{}: {langs:?}", langs.len());
+    let told = table(&outcome.tally, &outcome.costs, Style::PLAIN);
+    assert!(langs.len() >= 20, "{} langs\n{told}", langs.len());
     outcome.tally.conserved().expect("in = kept + dropped + faulted");
     let report = verify(folder.path(), Path::new("/"), &mut |_| {}).expect("read");
     assert!(report.holds(), "{report}");

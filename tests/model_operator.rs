@@ -314,7 +314,11 @@ fn a_stopped_run_resumes_and_asks_only_what_is_missing() {
     drop(run);
     let kept = {
         // Asks of the stopped run hold the journal until they see that they are cancelled.
-        std::thread::sleep(Duration::from_millis(100));
+        let patience = Instant::now();
+        while Journal::open(&journal, Arc::new(SystemClock)).is_err() {
+            assert!(patience.elapsed() < Duration::from_secs(10), "the stopped run holds the journal");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let run = run_of(&settings(&server.url), &journal);
         let kept = run.journal.len().expect("reads");
         assert_eq!(answered(&operate(&runtime, &run, 2, 300).expect("complete")), 600);

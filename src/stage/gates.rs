@@ -9,6 +9,7 @@ mod digits;
 mod language;
 mod length;
 mod phrases;
+mod question;
 mod repeats;
 mod words;
 
@@ -18,6 +19,7 @@ pub use digits::digits_kept;
 pub use language::{Tongue, in_script, script_share};
 pub use length::{length_within, one_line, ratio_within};
 pub use phrases::{no_reference, no_refusal};
+pub use question::well_put;
 pub use repeats::{no_echo, no_loop};
 pub use words::{content_stems, content_words, copied_run, grounded, no_copy, words};
 

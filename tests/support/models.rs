@@ -122,6 +122,7 @@ fn chatted(asked: &Value) -> Value {
         logprobs: false,
     };
     let Answer::Chat { text, first, .. } = echo::answer(&ask) else { unreachable!("a turn") };
+    let text = if role == Role::Localize { native(user) } else { text };
     let candidates: Vec<Value> =
         first.iter().map(|token| json!({ "token": token.text, "logprob": token.logprob })).collect();
     json!({
@@ -132,6 +133,19 @@ fn chatted(asked: &Value) -> Value {
         }],
         "usage": { "prompt_tokens": 11, "completion_tokens": 5 },
     })
+}
+
+/// Words of the answer that the prompt shows for reference, in another order, and so in its language.
+fn native(user: &str) -> String {
+    let answer = user.rsplit_once("\n[[").map_or("", |(_, answer)| answer);
+    let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
+    let answer: String =
+        answer.split("]]").next().unwrap_or("").chars().filter(|c| !c.is_numeric()).collect();
+    let mut words: Vec<&str> = answer.split_whitespace().take(12).collect();
+    words.reverse();
+    // One word of many characters is a sentence of a script without spaces.
+    let most = if words.iter().any(|word| word.chars().count() > 30) { 24 } else { 80 };
+    words.join(" ").chars().take(most).collect()
 }
 
 /// The message with the same marker in all of them: the markers are keyed by a secret of the state, and an answer must

@@ -62,7 +62,7 @@ impl Default for RecipeSettings {
             least_chars: 15,
             most_chars: 300,
             most_copied_words: 5,
-            least_grounded: 0.5,
+            least_grounded: 0.7,
             gain_tokens: 100,
         }
     }
@@ -173,6 +173,7 @@ impl Recipe {
         let whole = request.ends_with(['.', '?', '!']);
         whole
             && gates::length_within(request, settings.least_chars, settings.most_chars).is_ok()
+            && gates::well_put(request, text).is_ok()
             && gates::no_reference(request, text).is_ok()
             && gates::no_copy(request, text, settings.most_copied_words).is_ok()
             && gates::no_loop(request, "").is_ok()
