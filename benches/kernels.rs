@@ -88,7 +88,7 @@ fn measure(set: &str, texts: &[Text]) {
     let bytes = rows.iter().map(|(_, text)| text.len()).sum();
     let mut bench = Bench { set, fragments: fragments.len(), bytes, total: 0.0 };
     bench.run("segment", true, || {
-        rows.iter().for_each(|(lang, text)| _ = black_box(segmenter.segment(text, *lang)))
+        rows.iter().for_each(|(lang, text)| _ = black_box(segmenter.segment(text, *lang)));
     });
     if let Some(lid) =
         Cache::at(None).ok().and_then(|cache| cache.find(&LID)).and_then(|path| Lid::open(&path).ok())

@@ -1,7 +1,7 @@
 //! The model operator against a plain asynchronous client: rows a second at a limit of requests in flight, on a server
 //! on loopback with a fixed delay, both in this process.
 //!
-//! `cargo bench --bench operator [-- --quick]`. The ideal is in_flight / delay; the operator has its journal on.
+//! `cargo bench --bench operator [-- --quick]`. The ideal is `in_flight` / delay; the operator has its journal on.
 
 #[path = "../tests/support/server.rs"]
 #[allow(dead_code, reason = "the server of the tests; a bench uses a part of it")]

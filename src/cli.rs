@@ -143,7 +143,7 @@ pub struct Codebook {
 pub struct Show {
     /// The output folder of a run.
     pub output: PathBuf,
-    /// Only this lang, as in por_Latn.
+    /// Only this lang, as in `por_Latn`.
     #[arg(long)]
     pub lang: Option<String>,
     /// Rows per lang.

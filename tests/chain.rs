@@ -126,7 +126,10 @@ fn rejected_pairs_cost_no_localize_call() {
     let (scored, localized) = (of(Stage::Threshold), of(Stage::Localize));
     assert!(localized > 0 && localized <= scored / 2 + 1, "scored={scored}, localized={localized}");
     let work = &outcome.work[&isogloss::llm::Role::Localize];
-    assert!(work.calls + work.cached <= localized as u64, "{work:?}, localized={localized}");
+    assert!(
+        i64::try_from(work.calls + work.cached).expect("few") <= localized,
+        "{work:?}, localized={localized}"
+    );
 }
 
 proptest! {

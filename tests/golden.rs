@@ -1,6 +1,10 @@
 //! Golden rows: the quick start with scripted models. A change of any stage shows in them, wanted or not.
 //!
 //! `ISOGLOSS_GOLDEN=write cargo golden` writes them anew; read the difference before it is committed.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads its orders from the environment, and has patience"
+)]
 
 #[path = "support/by_script.rs"]
 mod by_script;

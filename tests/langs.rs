@@ -36,7 +36,7 @@ fn run(corpora: &Path, output: &Path, server: &Models, runtime: &Runtime, sets: 
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let mut settings = Settings::parse(&server.settings(), &sets).expect("valid");
     settings.input = vec![corpora.display().to_string()];
-    settings.output = output.to_owned();
+    output.clone_into(&mut settings.output);
     curate(settings, Given::default(), runtime.handle(), &Stop::default()).expect("a run")
 }
 

@@ -283,9 +283,12 @@ fn a_dead_server_ends_the_run_without_a_fault_and_one_that_comes_back_does_not()
     assert_eq!(run.meter.figures(Role::Translate).faults, 0);
 
     let begin = Instant::now();
-    let away = move |_: &str, _| match begin.elapsed() < Duration::from_millis(600) {
-        true => Act::Say(503, vec![("retry-after", "0.1".to_owned())], String::new()),
-        false => Act::Answer,
+    let away = move |_: &str, _| {
+        if begin.elapsed() < Duration::from_millis(600) {
+            Act::Say(503, vec![("retry-after", "0.1".to_owned())], String::new())
+        } else {
+            Act::Answer
+        }
     };
     let server = runtime.block_on(Server::start(Duration::ZERO, away));
     let run = run_of(&settings(&server.url), &folder.path().join("other.redb"));

@@ -146,10 +146,15 @@ fn a_row_group_is_a_block_of_source_rows() {
     for part in manifest.parts.iter().filter(|part| part.rows > 0) {
         let file = File::open(out.join("current").join(part.lang.tag()).join(&part.name)).expect("there");
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
-        let groups: Vec<i64> = builder.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        let groups: Vec<i64> = builder
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(parquet::file::metadata::RowGroupMetaData::num_rows)
+            .collect();
         let block = |block: u32| {
             let rows = made.rows[0].iter().filter(|row| row.lang == part.lang && row.outcome.is_none());
-            rows.filter(|row| row.place.row / 4096 == block).count() as i64
+            i64::try_from(rows.filter(|row| row.place.row / 4096 == block).count()).expect("few")
         };
         assert_eq!(groups, [block(0), block(1), block(2)]);
     }
@@ -200,7 +205,7 @@ fn every_fragment_is_counted_and_audited_once() {
     let made = made(folder.path(), &KEYS, 200);
     let por = lang("por_Latn");
     let early = |i: u32| {
-        let verdict = if i % 2 == 0 {
+        let verdict = if i.is_multiple_of(2) {
             Verdict::dropped(Stage::Dedup, Reason::NearDuplicate, 0.9)
         } else {
             Verdict::faulted(Stage::Translate, Reason::GaveUp, 0.0)
@@ -229,7 +234,10 @@ fn every_fragment_is_counted_and_audited_once() {
             early.iter().map(|note| note.verdict).chain(selected.iter().filter_map(|row| row.outcome));
         let faults = faults.filter(|verdict| verdict.ruling == Ruling::Faulted).count();
         let audited: u64 = manifest.audit.iter().map(|file| file.rows).sum();
-        assert_eq!(audited as usize, if mode == Audit::All { 101 + selected.len() } else { faults });
+        assert_eq!(
+            usize::try_from(audited).expect("few"),
+            if mode == Audit::All { 101 + selected.len() } else { faults }
+        );
         for file in &manifest.audit {
             let mut last = (-1, -1);
             for batch in batches(&output.store().join("_audit").join(&file.name)) {

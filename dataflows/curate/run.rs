@@ -22,7 +22,7 @@ const KEEP: usize = 2;
 /// Prepares a run and carries it out.
 ///
 /// # Errors
-/// As [`prepare`](super::prepare) and [`execute`].
+/// As [`prepare`] and [`execute`].
 pub fn curate(settings: Settings, given: Given, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
     execute(&Arc::new(prepare(settings, given, stop)?), runtime, stop)
 }

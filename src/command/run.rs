@@ -75,7 +75,7 @@ fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     }
     tracing::info!("{}", job.delta());
     let watch = Stopwatch::start();
-    let now_ms = move || (watch.seconds() * 1e3) as u64;
+    let now_ms = move || watch.millis();
     let screen = if terminal::watched() { Screen::Bar } else { Screen::Lines(Box::new(std::io::stderr())) };
     let reporter = report(Arc::clone(job.progress()), now_ms, screen)?;
     let outcome = curate::execute(job, runtime.handle(), stop);

@@ -26,12 +26,12 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Wires the stage; the contract is on the module page.
-pub fn consult<'s>(
-    bundles: Stream<'s, Epoch, Bundle>,
+pub fn consult(
+    bundles: Stream<'_, Epoch, Bundle>,
     clerk: Arc<dyn Clerk>,
     runtime: Handle,
     stop: Stop,
-) -> Stream<'s, Epoch, Bundle> {
+) -> Stream<'_, Epoch, Bundle> {
     let name = format!("Consult/{}", clerk.stage().name());
     let scope = bundles.scope();
     bundles.unary::<NoopBuilder<Bundle>, _, _, _>(Pipeline, &name, move |_, info| {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use reqwest::header::HeaderValue;
 use std::fmt;
 
-/// A key. Its value leaves only by [`bearer`](Self::bearer) and [`reveal`](Self::reveal).
+/// A key. Its value leaves only by [`bearer`](Self::bearer) and, within its module, by `reveal`.
 #[derive(Clone)]
 pub struct Key {
     secret: String,

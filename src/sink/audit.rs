@@ -161,11 +161,11 @@ fn wants(mode: Audit, note: &Note) -> bool {
 }
 
 /// Wires the audit; the contract is on the module page.
-pub fn audit<'s>(
-    notes: Stream<'s, Epoch, Vec<(Note, Epoch, isize)>>,
+pub fn audit(
+    notes: Stream<'_, Epoch, Vec<(Note, Epoch, isize)>>,
     ctx: Arc<AuditContext>,
     stop: Stop,
-) -> Stream<'s, Epoch, Vec<Audited>> {
+) -> Stream<'_, Epoch, Vec<Audited>> {
     let by_shard = Exchange::new(|(note, _, _): &(Note, Epoch, isize)| {
         xxhash_rust::xxh3::xxh3_64(&note.place.shard.to_le_bytes())
     });

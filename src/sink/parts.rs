@@ -201,12 +201,12 @@ impl Open {
 
 /// Wires the writer; the contract is on the module page. Every bundle of a shard must reach the same worker. When the
 /// disk fails, `stop` is raised.
-pub fn write<'s>(
-    bundles: Stream<'s, Epoch, Bundle>,
+pub fn write(
+    bundles: Stream<'_, Epoch, Bundle>,
     ctx: Arc<PartContext>,
     credits: Rc<Credits>,
     stop: Stop,
-) -> (Stream<'s, Epoch, Vec<Part>>, Stream<'s, Epoch, Vec<Note>>) {
+) -> (Stream<'_, Epoch, Vec<Part>>, Stream<'_, Epoch, Vec<Note>>) {
     let mut builder = OperatorBuilder::new("sink/parts".to_owned(), bundles.scope());
     let mut input = builder.new_input(bundles, Pipeline);
     let (parts_out, parts) = builder.new_output();

@@ -60,14 +60,14 @@ fn a_kill_between_staging_and_switching_leaves_the_old_snapshot() {
     let new = Part { name: new.name, ..stored(&output, "por_Latn", "a", b"two") };
     // Killed after staging, and once more after the snapshot has its name.
     output.stage(&manifest_of(&[&new]), "new").expect("staged");
-    assert_eq!(seen(folder.path(), "por_Latn"), [old.name.clone()]);
+    assert_eq!(seen(folder.path(), "por_Latn"), std::slice::from_ref(&old.name));
     let snapshots = folder.path().join(SNAPSHOTS);
     fs::rename(snapshots.join(".new-00000002"), snapshots.join("00000002")).expect("named");
     fs::write(output.store().join("por_Latn").join(".half.tmp"), "x").expect("written");
     drop(output);
 
     let output = Output::open(folder.path()).expect("free");
-    assert_eq!(seen(folder.path(), "por_Latn"), [old.name.clone()]);
+    assert_eq!(seen(folder.path(), "por_Latn"), std::slice::from_ref(&old.name));
     assert_eq!(names(&snapshots).expect("listed"), ["00000001"]);
     assert!(!output.store().join("por_Latn").join(".half.tmp").exists());
     let new = stored(&output, "por_Latn", "a", b"two");
@@ -89,7 +89,8 @@ fn old_snapshots_and_their_parts_are_collected() {
     assert_eq!(numbers(&folder.path().join(SNAPSHOTS)).expect("listed"), [3, 4, 5]);
     let mut left = names(&output.store().join("por_Latn")).expect("listed");
     let mut wanted = names_seen[2..].to_vec();
-    (left.sort(), wanted.sort());
+    left.sort();
+    wanted.sort();
     assert_eq!(left, wanted);
     assert_eq!(seen(folder.path(), "por_Latn"), [names_seen[4].clone()]);
     assert_eq!(seen(folder.path(), "spa_Latn"), [kept.name]);

@@ -33,12 +33,12 @@ pub struct Reused<'s> {
 }
 
 /// Wires the stage; the contract is on the module page. `known` is the manifest of the snapshot before.
-pub fn reuse<'s>(
-    selected: Stream<'s, Epoch, Updates<Scored>>,
+pub fn reuse(
+    selected: Stream<'_, Epoch, Updates<Scored>>,
     ctx: Arc<PartContext>,
     known: Option<Arc<Manifest>>,
     stop: Stop,
-) -> Reused<'s> {
+) -> Reused<'_> {
     let mut builder = OperatorBuilder::new("reuse".to_owned(), selected.scope());
     let route = Exchange::new(|update: &(Scored, Epoch, isize)| Route::Shard.of(&wanted_of(&update.0)));
     let mut input = builder.new_input(selected, route);

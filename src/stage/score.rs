@@ -140,20 +140,19 @@ impl Score {
         if let Some(desk) = &self.vectors {
             self.near(desk, exchange).await?;
         }
-        let score = match self.method {
-            Method::Gain => self.gain(exchange).await?,
-            _ => {
-                let text = excerpt(&exchange.response_en, self.settings.text_chars, english()?);
-                rating::rate(
-                    &self.desk,
-                    &self.prompts,
-                    &self.settings,
-                    self.method,
-                    &exchange.instruction_en,
-                    text,
-                )
-                .await?
-            }
+        let score = if self.method == Method::Gain {
+            self.gain(exchange).await?
+        } else {
+            let text = excerpt(&exchange.response_en, self.settings.text_chars, english()?);
+            rating::rate(
+                &self.desk,
+                &self.prompts,
+                &self.settings,
+                self.method,
+                &exchange.instruction_en,
+                text,
+            )
+            .await?
         };
         if score.is_finite() { Ok(score) } else { Err(super::ending::MALFORMED) }
     }

@@ -20,12 +20,12 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 pub type Updates<T> = Vec<(T, Epoch, isize)>;
 
 /// Wires the stage; the contract is on the module page. `seed` orders ties, as in the front.
-pub fn settle<'s>(
-    bundles: Stream<'s, Epoch, Bundle>,
+pub fn settle(
+    bundles: Stream<'_, Epoch, Bundle>,
     signer: Signer,
     seed: u64,
     credits: Rc<Credits>,
-) -> (Stream<'s, Epoch, Updates<Scored>>, Stream<'s, Epoch, Updates<Note>>) {
+) -> (Stream<'_, Epoch, Updates<Scored>>, Stream<'_, Epoch, Updates<Note>>) {
     let mut builder = OperatorBuilder::new("settle".to_owned(), bundles.scope());
     let mut input = builder.new_input(bundles, Pipeline);
     let (scored, scored_stream) = builder.new_output();
@@ -45,15 +45,12 @@ pub fn settle<'s>(
                 for bundle in bundles {
                     let Bundle { rows, weight, .. } = std::mem::take(bundle);
                     for exchange in rows {
-                        match exchange.outcome {
-                            Some(verdict) => {
-                                let note = Note { place: exchange.place, lang: exchange.lang, verdict };
-                                notes.session(&second).give((note, time, 1));
-                            }
-                            None => {
-                                let row = scored_of(&exchange, &signer, seed, &mut scratch, &mut text);
-                                scored.session(&first).give((row, time, 1));
-                            }
+                        if let Some(verdict) = exchange.outcome {
+                            let note = Note { place: exchange.place, lang: exchange.lang, verdict };
+                            notes.session(&second).give((note, time, 1));
+                        } else {
+                            let row = scored_of(&exchange, &signer, seed, &mut scratch, &mut text);
+                            scored.session(&first).give((row, time, 1));
                         }
                     }
                     credits.give(weight);

@@ -129,8 +129,8 @@ fn select(into: &mut Vec<Exchange>, dice: &mut Dice, row: Place, key: &str, text
     };
     for spans in spans {
         let place = Place { start: spans[0].start, ..row };
-        let response: String =
-            spans.iter().map(|span| &text[span.start as usize..span.end as usize]).collect();
+        let part = |span: &Span| text.get(span.start as usize..span.end as usize).expect("boundaries");
+        let response: String = spans.iter().map(part).collect();
         let outcome = match dice.below(10) {
             0 => Some(Verdict::faulted(Stage::Localize, Reason::WrongLang, 0.5)),
             1 => Some(Verdict::dropped(Stage::Localize, Reason::Copy, 8.0)),
@@ -269,7 +269,7 @@ pub(crate) fn ran(
 }
 
 /// Containers as a stream at epoch 0.
-fn given<'s, C>(scope: timely::dataflow::Scope<'s, Epoch>, containers: Vec<C>) -> Stream<'s, Epoch, C>
+fn given<C>(scope: timely::dataflow::Scope<'_, Epoch>, containers: Vec<C>) -> Stream<'_, Epoch, C>
 where
     C: timely::Container + 'static,
 {

@@ -24,7 +24,7 @@ impl Default for Retry {
             tries: 6,
             first_wait: Duration::from_millis(250),
             most_wait: Duration::from_secs(15),
-            give_up_after: Duration::from_secs(600),
+            give_up_after: Duration::from_mins(10),
             most_faults_in_a_row: 64,
         }
     }

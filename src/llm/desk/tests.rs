@@ -46,6 +46,7 @@ fn ask(text: &str) -> Ask {
     Ask::Embed { text: text.to_owned() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form of a script")]
 fn answered(ask: &Ask) -> Result<Reply, Refusal> {
     let Ask::Embed { text } = ask else { panic!("an embedding") };
     Ok(Reply { answer: Answer::Text(text.clone()), usage: Usage { input_tokens: 10, output_tokens: 1 } })

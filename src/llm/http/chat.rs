@@ -1,4 +1,4 @@
-//! Chat completions, as OpenAI, vLLM, SGLang, llama.cpp and Ollama speak them.
+//! Chat completions, as OpenAI, vLLM, `SGLang`, llama.cpp and Ollama speak them.
 
 use super::endpoint::HttpEndpoint;
 use crate::config::endpoints::TokenLimit;

@@ -39,9 +39,8 @@ impl HttpEndpoint {
     pub fn open(name: &str, settings: &EndpointSettings) -> Result<Self> {
         settings.check(&format!("endpoints.{name}"))?;
         let wire = Wire::open(name, settings, settings.api == Api::Chat)?;
-        let extra = match serde_json::to_value(&settings.extra) {
-            Ok(Value::Object(extra)) => extra,
-            _ => return Err(Error::config(format!("setting is no table: key=endpoints.{name}.extra"))),
+        let Ok(Value::Object(extra)) = serde_json::to_value(&settings.extra) else {
+            return Err(Error::config(format!("setting is no table: key=endpoints.{name}.extra")));
         };
         let urls = Urls {
             chat: wire.address("chat/completions")?,

@@ -51,7 +51,7 @@ impl Wire {
             .timeout(Duration::from_secs_f64(settings.timeout_seconds))
             .pool_max_idle_per_host(settings.in_flight as usize)
             .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_keepalive(Duration::from_secs(60));
+            .tcp_keepalive(Duration::from_mins(1));
         if base.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")) {
             builder = builder.no_proxy();
         }

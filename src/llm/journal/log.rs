@@ -123,7 +123,7 @@ mod tests {
         drop(log);
         let other = path.with_extension("log-1");
         let whole = std::fs::read(&other).expect("there");
-        let all = vec![(1, b"one".to_vec()), (u128::MAX, vec![7; 5000]), (3, Vec::new())];
+        let all = [(1, b"one".to_vec()), (u128::MAX, vec![7; 5000]), (3, Vec::new())];
         for len in 0..=whole.len() {
             std::fs::write(&other, &whole[..len]).expect("cut");
             let (_, found) = Log::open(&path).expect("opened");

@@ -158,13 +158,12 @@ impl Journal {
             let secret = {
                 let mut about = write.open_table(ABOUT)?;
                 let there = about.get(SECRET)?.map(|value| value.value());
-                match there {
-                    Some(secret) => secret,
-                    None => {
-                        let drawn = drawn();
-                        about.insert(SECRET, drawn)?;
-                        drawn
-                    }
+                if let Some(secret) = there {
+                    secret
+                } else {
+                    let drawn = drawn();
+                    about.insert(SECRET, drawn)?;
+                    drawn
                 }
             };
             write.commit()?;

@@ -119,7 +119,7 @@ fn child_that_is_killed() {
             }
         });
     }
-    std::thread::sleep(std::time::Duration::from_secs(60));
+    std::thread::sleep(std::time::Duration::from_mins(1));
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn completion(text: &str, opener: &str) -> Completion {
     let (a, b, c, d) = (next(), next(), next(), next());
     let end = if opener.starts_with(['W', 'H']) && !opener.starts_with("Write") { "?" } else { "." };
     let text = format!(" the {a} and the {b} with their {c} in the {d}{end}");
-    Completion { ended: hash(&text, seed) % 8 != 0, text }
+    Completion { ended: !hash(&text, seed).is_multiple_of(8), text }
 }
 
 /// Between -4 and -2 nats by the text alone; a request that shares words with it lifts that.

@@ -74,10 +74,9 @@ pub(super) fn kind_of(content: &str, chars: usize, own: &str, dense: bool, glyph
         return (Kind::Junk, ended);
     }
     let kind = match (ended, is_item(content)) {
-        (true, _) => Kind::Prose,
         (false, true) => Kind::Item,
         (false, false) if scaled <= HEADING => Kind::Short,
-        (false, false) => Kind::Prose,
+        _ => Kind::Prose,
     };
     (kind, ended)
 }

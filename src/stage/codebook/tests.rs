@@ -118,7 +118,7 @@ proptest! {
         let names: Vec<String> = (0..vectors.len()).map(|i| format!("n{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let cell = book(&names, 3, &vectors.concat()).nearest(&vector).expect("fits") as usize;
-        let dot = |code: &Vec<i8>| (0..3).map(|i| code[i] as i32 * vector[i] as i32).sum::<i32>();
+        let dot = |code: &Vec<i8>| (0..3).map(|i| i32::from(code[i]) * i32::from(vector[i])).sum::<i32>();
         prop_assert_eq!(dot(&vectors[cell]), vectors.iter().map(dot).max().expect("some"));
     }
 

@@ -151,15 +151,16 @@ fn akin(a: &str, b: &str) -> bool {
     if a.trim_start_matches('0') == b.trim_start_matches('0') {
         return true;
     }
-    if let (Ok(a), Ok(b)) = (a.parse::<u64>(), b.parse::<u64>()) {
-        if a.abs_diff(b) == 12 && a.max(b) <= 24 {
-            return true;
-        }
+    if let (Ok(a), Ok(b)) = (a.parse::<u64>(), b.parse::<u64>())
+        && a.abs_diff(b) == 12
+        && a.max(b) <= 24
+    {
+        return true;
     }
     long.len() == 4
         && short.len() == 2
         && long.ends_with(short)
-        && (long.starts_with("1") || long.starts_with("20"))
+        && (long.starts_with('1') || long.starts_with("20"))
 }
 
 /// The numbers of a text, in order. Groups are parted by `.`, `,` and the like between digits, or by a space before

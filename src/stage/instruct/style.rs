@@ -40,7 +40,7 @@ impl Style {
 /// Without any, [`Style::Task`].
 pub fn instruction_style(id: FragmentId, seed: u64, styles: &[Style]) -> Style {
     // Another seed than that of samples, so that a sample does not favour a style.
-    let tick = xxh3_64_with_seed(&id.to_le_bytes(), seed ^ 0x7374_796c_65);
+    let tick = xxh3_64_with_seed(&id.to_le_bytes(), seed ^ 0x0073_7479_6c65);
     let place = usize::try_from(tick % (styles.len().max(1) as u64)).unwrap_or(0);
     styles.get(place).copied().unwrap_or(Style::Task)
 }

@@ -17,7 +17,7 @@ impl Stops {
     pub(super) fn get() -> Self {
         let lists = WORDS.lines().skip(1).filter_map(|line| {
             let (tag, words) = line.split_once('\t')?;
-            let mut hashes: Vec<u64> = words.split(' ').map(|word| word_hash(word)).collect();
+            let mut hashes: Vec<u64> = words.split(' ').map(word_hash).collect();
             hashes.sort_unstable();
             hashes.dedup();
             Some((Lang::from_tag(tag)?, hashes))

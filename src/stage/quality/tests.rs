@@ -71,8 +71,8 @@ fn each_reason_has_its_text() {
         (&PROSE.to_uppercase(), Reason::Capitals),
         (&PROSE.replace(". ", " https://a.example/b. "), Reason::Links),
         (&PROSE.replace('.', ","), Reason::FewSentences),
-        (&format!("{}.", words.repeat(1)), Reason::FewStopWords),
-        (&PROSE.split(' ').map(|word| format!("{word}\n")).collect::<String>(), Reason::ShortLines),
+        (&format!("{words}."), Reason::FewStopWords),
+        (&PROSE.replace(' ', "\n"), Reason::ShortLines),
         (
             &PROSE.split(' ').collect::<Vec<_>>().chunks(4).map(<[_]>::concat).collect::<Vec<_>>().join(" "),
             Reason::WordLength,

@@ -218,7 +218,7 @@ fn fragments(cuts: &[Cut], lengths: Lengths) -> Vec<(usize, usize)> {
                 let length = cut.chars_end - from.chars_next;
                 // A rest too short to stand alone is better taken along.
                 let orphan =
-                    (rest > cut.chars_end && rest - cut.chars_end.min(rest) < lengths.least) as usize * 40;
+                    usize::from(rest > cut.chars_end && rest - cut.chars_end.min(rest) < lengths.least) * 40;
                 length.abs_diff(lengths.target) + (cut.cost + orphan) * lengths.target / 100
             })
             .map(|(index, _)| index);

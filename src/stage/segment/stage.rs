@@ -54,10 +54,10 @@ fn without_fragment(shard: u32, row: u32, lang: Lang, longest: usize) -> Note {
 }
 
 /// Wires the stage; the contract is on the module page.
-pub fn segment<'s>(
-    rows: Stream<'s, Epoch, Rows>,
+pub fn segment(
+    rows: Stream<'_, Epoch, Rows>,
     segmenter: Segmenter,
-) -> (Stream<'s, Epoch, Drafts>, Stream<'s, Epoch, Vec<Note>>) {
+) -> (Stream<'_, Epoch, Drafts>, Stream<'_, Epoch, Vec<Note>>) {
     through("segment", rows, move |rows: &mut Rows| cut(&segmenter, std::mem::take(rows)))
 }
 

@@ -129,7 +129,7 @@ fn hard_texts_are_cut_in_time_and_soundly() {
     assert!(checked(&"\0".repeat(50_000), lang("por_Latn"), &settings).is_empty());
     checked(&"A. ".repeat(50_000), lang("por_Latn"), &settings);
     checked(&"Oi!\n\n".repeat(50_000), lang("por_Latn"), &settings);
-    checked(&format!("{}\n", prose).repeat(3000), lang("por_Latn"), &settings);
+    checked(&format!("{prose}\n").repeat(3000), lang("por_Latn"), &settings);
     let dense = checked(&"潮は月の引力で動く。太陽も引く。".repeat(4000), lang("jpn_Jpan"), &settings);
     assert!(dense.len() >= 100 && dense.iter().all(|response| response.ends_with('。')));
     let thai = "น้ำขึ้นน้ำลงเกิดจากแรงดึงดูดของดวงจันทร์และดวงอาทิตย์ที่กระทำต่อโลก ".repeat(500);
@@ -188,7 +188,7 @@ fn carriage_returns_and_wrapped_lines_are_read_as_such() {
     let found = responses(&text, "por_Latn");
     assert!(found.len() == 1 && found[0].contains("\r\n\r\n"));
     let wrapped = PARAGRAPH.replace(" de ", "\nde ").replace(" em ", "\nem ");
-    assert_eq!(responses(&wrapped, "por_Latn"), [wrapped.clone()]);
+    assert_eq!(responses(&wrapped, "por_Latn"), std::slice::from_ref(&wrapped));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn pairs_are_found_and_verified_by_their_jaccard() {
                 error += estimate - real;
                 square += (estimate - real) * (estimate - real);
             }
-            let n = pairs as f64;
+            let n = f64::from(pairs);
             let (bias, deviation) = (error / n, (square / n).sqrt());
             println!(
                 "dense={dense} jaccard<={goal}: {found} of {pairs} meet, {merged} merge, bias={bias:.4} deviation={deviation:.4}"

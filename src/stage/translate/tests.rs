@@ -36,7 +36,7 @@ fn a_good_translation_is_taken_from_either_kind() {
 
 #[test]
 fn hostile_and_broken_replies_are_faults() {
-    let cut = &ENGLISH[..20];
+    let cut = ENGLISH.get(..20).expect("ASCII");
     let looped = format!("{cut}{}", " and the sea and the sky".repeat(4));
     let other_year = ENGLISH.replace("1954", "1945");
     let foreign = NATIVE.replace("oceanos", "mares");
@@ -95,7 +95,7 @@ fn long_text_is_asked_in_chunks_and_a_lost_chunk_is_found() {
     let first = Desk::bare(Arc::<Script<_>>::clone(&script));
     let whole = Translate::new(first, prompts(), None, settings.clone()).expect("English");
     let done = treat(&whole, row()).expect("goes on");
-    let part = vec![spoken; 4].join(" ");
+    let part = [spoken; 4].join(" ");
     assert_eq!(done.response_en, format!("{part}\n\n{part}"));
     assert_eq!(script.asks().len(), 2);
 
