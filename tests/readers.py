@@ -87,7 +87,7 @@ def main():
     for lang, count in sorted(counts.items()):
         check_lang(current, lang, count)
     every = str(current / "???_????" / "*.parquet")
-    (total,) = duckdb.sql("select count(*) from read_parquet($glob)", params={"glob": every}).fetchone()
+    ((total,),) = duckdb.sql("select count(*) from read_parquet($glob)", params={"glob": every}).fetchall()
     check(total == sum(counts.values()), f"duckdb sees {total} rows over all langs")
     audited = sum(file["rows"] for file in manifest["audit"])
     if audited:
