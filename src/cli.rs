@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the chain on the corpus that comes with the project, with small embedded models.
     ///
-    /// Fetches the models on the first run (about 270 MB, checked by SHA-256), then works offline.
+    /// Fetches the models on the first run (about 240 MB, checked by SHA-256), then works offline.
     #[command(after_help = "Example: isogloss quickstart --workers 2")]
     Quickstart(Quickstart),
     /// Run the chain as a settings file says.

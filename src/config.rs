@@ -198,6 +198,15 @@ impl Settings {
         for role in Role::ALL {
             self.endpoint_of(role)?;
         }
+        let (embed, endpoint) = self.endpoint_of(Role::Embed)?;
+        if endpoint.kind == Kind::Http && self.select.codebook == crate::stage::codebook::SHIPPED {
+            return Err(Error::config(format!(
+                "codebook of other vectors: key=select.codebook, value={:?}, range=a file or \"none\" where \
+                 roles.embed={embed:?}, remedy=build one with `isogloss codebook data/codebooks/topics-1.tsv FILE \
+                 --settings THIS`, or set select.codebook=\"none\" (one cell)",
+                self.select.codebook
+            )));
+        }
         self.source.check("source")?;
         self.segment.check("segment")?;
         self.identify.check("identify")?;
@@ -314,6 +323,15 @@ mod tests {
         let settings = Settings::parse("input = ['a']\nroles.score = 'gpt'", &[]).expect("valid");
         let told = settings.check().expect_err("no endpoint").to_string();
         assert!(told.contains("roles.score") && told.contains("[endpoints.gpt]"), "{told}");
+    }
+
+    #[test]
+    fn vectors_of_another_model_need_a_codebook_of_their_own() {
+        let text = "input = ['a']\nroles.embed = 'gpt'\n[endpoints.gpt]\nkind = 'http'\nurl = 'http://h/v1'\nmodel = 'm'";
+        let of = |sets: &[String]| Settings::parse(text, sets).expect("valid").check();
+        let told = of(&[]).expect_err("another model's cells").to_string();
+        assert!(told.contains("select.codebook") && told.contains("isogloss codebook"), "{told}");
+        of(&["select.codebook=none".into()]).expect("one cell");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct IdentifySettings {
 
 impl Default for IdentifySettings {
     fn default() -> Self {
-        Self { wanted: Vec::new(), least_confidence: 0.5, sample_chars: 300 }
+        Self { wanted: Vec::new(), least_confidence: 0.5, sample_chars: 200 }
     }
 }
 
@@ -58,7 +58,7 @@ impl IdentifySettings {
         }
         if !(20..=100_000).contains(&self.sample_chars) {
             return Err(Error::config(format!(
-                "setting out of range: key={key}.sample_chars, value={}, range=20..=100000, remedy=300",
+                "setting out of range: key={key}.sample_chars, value={}, range=20..=100000, remedy=200",
                 self.sample_chars
             )));
         }

@@ -21,6 +21,6 @@ impl Identifier for ByScript {
             _ => None,
         });
         // A short request says too little.
-        (text.len() > 250).then(|| (Lang::from_tag(tag.unwrap_or("eng_Latn")).unwrap_or(Lang::UND), 0.9))
+        (text.len() > 150).then(|| (Lang::from_tag(tag.unwrap_or("eng_Latn")).unwrap_or(Lang::UND), 0.9))
     }
 }
