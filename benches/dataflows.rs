@@ -11,6 +11,7 @@ use isogloss::curate::{Given, curate};
 use isogloss::llm::scripted::Scripted;
 use isogloss::model::Stage;
 use isogloss::stop::Stop;
+use isogloss::telemetry::memory::peak_bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -38,7 +39,7 @@ fn main() {
         identifier: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let before = peak_bytes();
+    let before = peak_bytes().unwrap_or(0);
     let start = Instant::now();
     let outcome =
         curate(settings, given, runtime.expect("threads").handle(), &Stop::default()).expect("a run");
@@ -60,7 +61,7 @@ fn main() {
     tell("limit_decode_one_core", limit.bytes as f64 / limit.seconds / 1e6, "MB/s");
     tell("in_flight", outcome.in_flight[0] as f64 / 1e6, "MB");
     tell("in_flight_setting", per_worker as f64 * workers as f64 / 1e6, "MB");
-    tell("peak_memory", peak_bytes() as f64 / 1e6, "MB");
+    tell("peak_memory", peak_bytes().unwrap_or(0) as f64 / 1e6, "MB");
     tell("peak_memory_before", before as f64 / 1e6, "MB");
 }
 
@@ -99,11 +100,4 @@ fn shards(path: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-/// The most memory that the process had, as Linux counts it; 0 elsewhere.
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }

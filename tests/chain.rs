@@ -11,6 +11,7 @@ use isogloss::llm::scripted::Scripted;
 use isogloss::model::Stage;
 use isogloss::sink::verify::verify;
 use isogloss::stop::Stop;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,48 @@ fn rejected_pairs_cost_no_localize_call() {
         i64::try_from(work.calls + work.cached).expect("few") <= localized,
         "{work:?}, localized={localized}"
     );
+}
+
+/// Overwrites the middle of the first text column of a shard: its pages do not decode any more.
+fn broken(shard: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(shard).expect("a shard");
+    let reader = SerializedFileReader::new(fs::File::open(shard).expect("a shard")).expect("Parquet");
+    let group = reader.metadata().row_group(0);
+    let text =
+        group.columns().iter().find(|column| column.column_path().string() == "text").expect("a column");
+    let (start, length) = text.byte_range();
+    let middle = usize::try_from(start + length / 2).expect("small");
+    bytes[middle..middle + 64].fill(0xff);
+    bytes
+}
+
+#[test]
+fn a_broken_page_is_counted_and_its_repair_brings_the_rows_back() {
+    let bench = Bench::new();
+    let shards = corpora(&["por_Latn"]);
+    for (i, shard) in shards.iter().enumerate() {
+        bench.put(&format!("{i:02}.parquet"), shard);
+    }
+    fs::write(bench.shards().join("00.parquet"), broken(&shards[0])).expect("written");
+    let worse = bench.run("out", 2, &[]).expect("a run in spite of it");
+    let faulted = |outcome: &Outcome| -> i64 {
+        let lines = outcome.tally.lines();
+        lines
+            .iter()
+            .filter(|((at, _), _)| *at == Stage::Read)
+            .flat_map(|(_, line)| line.faulted.values())
+            .sum()
+    };
+    assert!(faulted(&worse) > 0, "{:?}", worse.tally.lines());
+    let audited: u64 = worse.manifest.audit.iter().map(|file| file.rows).sum();
+    assert!(audited >= u64::try_from(faulted(&worse)).expect("few"), "each fault has its place in the audit");
+    bench.put("00.parquet", &shards[0]);
+    let repaired = bench.run("out", 2, &[]).expect("a run");
+    assert_eq!(faulted(&repaired), 0);
+    bench.with_journal("out", "scratch");
+    let scratch = bench.run("scratch", 1, &[]).expect("a run");
+    assert_eq!(repaired.manifest.digest, scratch.manifest.digest);
+    assert_ne!(repaired.manifest.digest, worse.manifest.digest);
 }
 
 proptest! {

@@ -1,8 +1,15 @@
 //! The program as a person meets it: help, messages, exit codes; the settings that come with it.
 
+#[path = "support/models.rs"]
+mod models;
+
 use assert_cmd::Command;
 use isogloss::config::Settings;
+use isogloss::llm::models::{Cache, LID};
+use models::Models;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 fn isogloss(flags: &[&str]) -> (i32, String, String) {
     let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
@@ -96,4 +103,48 @@ fn the_settings_that_come_with_it_are_valid() {
     assert_eq!(code, 0);
     let printed = Settings::parse(&said, &[]).expect("what is printed can be read");
     assert_eq!((printed.workers, printed.sample.per_lang), (3, Some(60)));
+}
+
+#[test]
+fn an_interrupt_stops_cleanly_and_the_same_command_resumes() {
+    if Cache::at(None).map_or(true, |cache| cache.find(&LID).is_none()) {
+        eprintln!("skipped: the language model is not there, remedy=isogloss models --fetch");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(Models::start(Duration::from_millis(20)));
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = folder.path().join("run.toml");
+    let text = format!("input = ['data/corpora']\n{}", server.settings());
+    std::fs::write(&settings, text).expect("written");
+    let output = folder.path().join("out");
+    let started = || {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("isogloss"));
+        command.arg("run").arg(&settings).arg("--output").arg(&output).arg("--json");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started")
+    };
+
+    let child = started();
+    while server.bill().all() < 40 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let interrupt = ["-INT".to_owned(), child.id().to_string()];
+    assert!(std::process::Command::new("kill").args(interrupt).status().expect("started").success());
+    let ended = child.wait_with_output().expect("ended");
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(130), "{told}");
+    assert!(told.contains("run the same command again"), "{told}");
+    assert!(!output.join("current").exists(), "half a snapshot");
+
+    let ended = started().wait_with_output().expect("ended");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let said = String::from_utf8(ended.stdout).expect("UTF-8");
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    assert!(last["digest"].is_string() || last["manifest_digest"].is_string(), "{last}");
+    // Only what was in flight may have been asked again.
+    let again = server.bill().again();
+    assert!(again <= 16, "{again}");
+    let asked = server.bill().all();
+    assert!(started().wait().expect("ended").success());
+    assert_eq!(server.bill().all(), asked, "a rerun asks nobody");
 }
