@@ -10,12 +10,13 @@ use isogloss::config::Settings;
 use isogloss::curate::{Given, curate};
 use isogloss::llm::scripted::Scripted;
 use isogloss::model::Stage;
+use isogloss::source::list::list;
 use isogloss::stop::Stop;
 use isogloss::telemetry::memory::peak_bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,10 +46,7 @@ fn main() {
         curate(settings, given, runtime.expect("threads").handle(), &Stop::default()).expect("a run");
     let seconds = start.elapsed().as_secs_f64();
 
-    let lines = outcome.tally.lines();
-    let entered =
-        |stage| lines.iter().filter(|((at, _), _)| *at == stage).map(|(_, line)| line.entered).sum::<i64>();
-    let (rows, fragments) = (entered(Stage::Read), entered(Stage::Identify));
+    let (rows, fragments) = (outcome.tally.entered(Stage::Read), outcome.tally.entered(Stage::Identify));
     let tell = |name: &str, value: f64, unit: &str| {
         println!("{name:24} {value:12.1} {unit}");
         println!(
@@ -73,7 +71,8 @@ struct Limit {
 /// Decodes the text of every shard, on one core, and throws it away.
 fn decoded(path: &str) -> Limit {
     let start = Instant::now();
-    let bytes = shards(Path::new(path)).iter().map(|shard| text_bytes(shard)).sum();
+    let shards = list(&[path.to_owned()]).expect("shards");
+    let bytes = shards.iter().map(|shard| text_bytes(&shard.path)).sum();
     Limit { bytes, seconds: start.elapsed().as_secs_f64() }
 }
 
@@ -84,20 +83,4 @@ fn text_bytes(shard: &Path) -> u64 {
     let reader = builder.with_projection(mask).build().expect("a reader");
     let texts = reader.map(|batch| batch.expect("decoded").column(0).to_data());
     texts.map(|text| text.buffers().last().map_or(0, |bytes| bytes.len() as u64)).sum()
-}
-
-/// Shards under a folder.
-fn shards(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
-    }
-    let mut found: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(path).expect("a folder") {
-        let path = entry.expect("listed").path();
-        if path.is_dir() || path.extension().is_some_and(|ending| ending == "parquet") {
-            found.extend(shards(&path));
-        }
-    }
-    found.sort();
-    found
 }

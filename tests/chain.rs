@@ -28,6 +28,15 @@ impl Bench {
         Self { folder: tempfile::tempdir().expect("a folder"), model: Arc::new(Scripted::echo()) }
     }
 
+    /// With these shards, as 00.parquet, 01.parquet and so on.
+    fn of(shards: &[PathBuf]) -> Self {
+        let bench = Self::new();
+        for (i, shard) in shards.iter().enumerate() {
+            bench.put(&format!("{i:02}.parquet"), shard);
+        }
+        bench
+    }
+
     fn shards(&self) -> PathBuf {
         self.folder.path().join("shards")
     }
@@ -72,11 +81,8 @@ fn corpora(langs: &[&str]) -> Vec<PathBuf> {
 
 #[test]
 fn the_rows_do_not_depend_on_the_number_of_workers() {
-    let bench = Bench::new();
     let langs = ["por_Latn", "rus_Cyrl", "ell_Grek", "arb_Arab", "hin_Deva", "kor_Hang", "jpn_Jpan"];
-    for (i, shard) in corpora(&langs).iter().enumerate() {
-        bench.put(&format!("{i:02}.parquet"), shard);
-    }
+    let bench = Bench::of(&corpora(&langs));
     let one = bench.run("one", 1, &["audit=all"]).expect("a run");
     assert!(one.manifest.rows_by_lang().len() >= 5, "{:?}", one.manifest.rows_by_lang());
     for workers in [2, 3] {
@@ -91,10 +97,7 @@ fn the_rows_do_not_depend_on_the_number_of_workers() {
 
 #[test]
 fn a_rerun_asks_nobody_and_rewrites_nothing() {
-    let bench = Bench::new();
-    for (i, shard) in corpora(&["por_Latn"]).iter().enumerate() {
-        bench.put(&format!("{i:02}.parquet"), shard);
-    }
+    let bench = Bench::of(&corpora(&["por_Latn"]));
     let first = bench.run("out", 2, &[]).expect("a run");
     let (asked, manifest) =
         (bench.model.asked_at_all(), bench.folder.path().join("out/current/manifest.json"));
@@ -116,14 +119,9 @@ fn a_rerun_asks_nobody_and_rewrites_nothing() {
 
 #[test]
 fn rejected_pairs_cost_no_localize_call() {
-    let bench = Bench::new();
-    for (i, shard) in corpora(&["por_Latn"]).iter().enumerate() {
-        bench.put(&format!("{i:02}.parquet"), shard);
-    }
+    let bench = Bench::of(&corpora(&["por_Latn"]));
     let outcome = bench.run("out", 2, &[]).expect("a run");
-    let lines = outcome.tally.lines();
-    let of =
-        |stage| lines.iter().filter(|((at, _), _)| *at == stage).map(|(_, line)| line.entered).sum::<i64>();
+    let of = |stage| outcome.tally.entered(stage);
     let (scored, localized) = (of(Stage::Threshold), of(Stage::Localize));
     assert!(localized > 0 && localized <= scored / 2 + 1, "scored={scored}, localized={localized}");
     let work = &outcome.work[&isogloss::llm::Role::Localize];
@@ -148,11 +146,8 @@ fn broken(shard: &Path) -> Vec<u8> {
 
 #[test]
 fn a_broken_page_is_counted_and_its_repair_brings_the_rows_back() {
-    let bench = Bench::new();
     let shards = corpora(&["por_Latn"]);
-    for (i, shard) in shards.iter().enumerate() {
-        bench.put(&format!("{i:02}.parquet"), shard);
-    }
+    let bench = Bench::of(&shards);
     fs::write(bench.shards().join("00.parquet"), broken(&shards[0])).expect("written");
     let worse = bench.run("out", 2, &[]).expect("a run in spite of it");
     let faulted = |outcome: &Outcome| -> i64 {

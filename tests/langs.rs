@@ -1,16 +1,18 @@
 //! Many languages at once, against an OpenAI-compatible server on loopback: every lang gets rows that hold against their
 //! source, or ends whose sums do. Needs the language model's file; other corpora are read where they stand.
 
+#[path = "support/lid.rs"]
+mod lid;
 #[path = "support/models.rs"]
 mod models;
 
 use isogloss::config::Settings;
 use isogloss::curate::{Given, Outcome, curate};
-use isogloss::llm::models::{Cache, LID};
 use isogloss::model::{Lang, Stage};
 use isogloss::sink::verify::verify;
 use isogloss::stop::Stop;
 use isogloss::telemetry::table::{Style, table};
+use lid::can_identify;
 use models::Models;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,15 +23,6 @@ const FURTHER: &str = "../shared/data/corpora";
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
-}
-
-/// Whether the file of the language model is there; the quick start fetches it.
-fn can_identify() -> bool {
-    let there = Cache::at(None).is_ok_and(|cache| cache.find(&LID).is_some());
-    if !there {
-        eprintln!("skipped: the language model is not there, remedy=isogloss models --fetch");
-    }
-    there
 }
 
 fn run(corpora: &Path, output: &Path, server: &Models, runtime: &Runtime, sets: &[&str]) -> Outcome {
@@ -93,9 +86,7 @@ fn twenty_langs_of_other_corpora_get_rows() {
     let asked = server.bill().all();
     assert_eq!(server.bill().again(), 0);
     // Only what was selected is localized.
-    let lines = outcome.tally.lines();
-    let entered =
-        |stage| lines.iter().filter(|((at, _), _)| *at == stage).map(|(_, l)| l.entered).sum::<i64>();
+    let entered = |stage| outcome.tally.entered(stage);
     assert!(entered(Stage::Localize) < entered(Stage::Threshold));
     let again = run(&corpora, folder.path(), &server, &runtime, &sets);
     assert!(!again.ran && server.bill().all() == asked);

@@ -1,11 +1,13 @@
 //! The program as a person meets it: help, messages, exit codes; the settings that come with it.
 
+#[path = "support/lid.rs"]
+mod lid;
 #[path = "support/models.rs"]
 mod models;
 
 use assert_cmd::Command;
 use isogloss::config::Settings;
-use isogloss::llm::models::{Cache, LID};
+use lid::can_identify;
 use models::Models;
 use std::path::Path;
 use std::process::Stdio;
@@ -107,8 +109,7 @@ fn the_settings_that_come_with_it_are_valid() {
 
 #[test]
 fn an_interrupt_stops_cleanly_and_the_same_command_resumes() {
-    if Cache::at(None).map_or(true, |cache| cache.find(&LID).is_none()) {
-        eprintln!("skipped: the language model is not there, remedy=isogloss models --fetch");
+    if !can_identify() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -54,7 +54,8 @@ fn rows_read<'s>(
     rows.inspect_core(move |event| {
         let Ok((_, rows)) = event else { return };
         progress.done(Stage::Read, rows.rows.len() as u64);
-        rows.rows.iter().for_each(|row| share.borrow_mut().hand(Stage::Read, row.lang, 1));
+        let mut share = share.borrow_mut();
+        rows.rows.iter().for_each(|row| share.hand(Stage::Read, row.lang, 1));
     })
 }
 

@@ -128,6 +128,11 @@ impl Tally {
         lines
     }
 
+    /// What came into a stage, over all langs.
+    pub fn entered(&self, stage: Stage) -> i64 {
+        self.lines().iter().filter(|((at, _), _)| *at == stage).map(|(_, line)| line.entered).sum()
+    }
+
     /// Checks that nothing was lost or doubled: no count is negative, a row is kept only at the last stage, every
     /// line adds up, and what each stage was handed is what ended there or later. At [`Stage::Identify`] and before a
     /// fragment may still change its lang, so there only the sums over langs are compared.

@@ -1,19 +1,20 @@
 //! An OpenAI-compatible server on loopback with a model that answers from the request alone: chat and embeddings.
 
+#[path = "loopback.rs"]
+mod loopback;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use isogloss::llm::scripted::echo;
 use isogloss::llm::{Answer, Ask, Role};
+use loopback::serve;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// What the server saw: times that each request (its whole body) was answered.
 #[derive(Default)]
@@ -43,21 +44,9 @@ pub(crate) struct Models {
 impl Models {
     /// Starts one that answers each request after `delay`.
     pub(crate) async fn start(delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
-        let server = Self { url, bill: Arc::default() };
+        let mut server = Self { url: String::new(), bill: Arc::default() };
         let ours = server.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let ours = ours.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| handle(ours.clone(), delay, request));
-                    let served = hyper::server::conn::http1::Builder::new();
-                    // A client that was killed leaves its connection in the middle.
-                    let _ = served.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
+        server.url = serve(move |request| handle(ours.clone(), delay, request)).await;
         server
     }
 

@@ -1,12 +1,14 @@
 //! A chat server on loopback that behaves, or not, as a script says.
 
+#[path = "loopback.rs"]
+mod loopback;
+
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use loopback::serve;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +16,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -65,23 +66,9 @@ impl Server {
         delay: Duration,
         script: impl Fn(&str, u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
-        let server = Self { url, seen: Arc::default() };
+        let mut server = Self { url: String::new(), seen: Arc::default() };
         let (ours, script): (_, Arc<Script>) = (server.clone(), Arc::new(script));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).expect("a socket");
-                let (ours, script) = (ours.clone(), Arc::clone(&script));
-                tokio::spawn(async move {
-                    let service =
-                        service_fn(move |request| handle(ours.clone(), Arc::clone(&script), delay, request));
-                    let served = hyper::server::conn::http1::Builder::new();
-                    // A connection that the script breaks ends with an error, as it should.
-                    let _ = served.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
+        server.url = serve(move |request| handle(ours.clone(), Arc::clone(&script), delay, request)).await;
         server
     }
 

@@ -58,8 +58,12 @@ impl Queue {
         state.fresh.push((key, Arc::clone(&value)));
         state.unseen.insert(key, value);
         state.put += 1;
+        // In between, the writer gathers and wants no waking.
+        let turns = matches!(state.fresh.len(), 1 | MOST);
         drop(state);
-        self.turned.notify_all();
+        if turns {
+            self.turned.notify_all();
+        }
         Ok(())
     }
 
