@@ -14,11 +14,11 @@ use std::hash::Hash;
 
 /// Rows in a total order.
 pub(crate) trait Ranked: ExchangeData + Hash {
-    /// How many bytes of [`path`](Self::path) count, in `1..=4`: 256 buckets in each bucket.
+    /// How many bytes of [`path`](Self::path) count, in `1..=8`: 256 buckets in each bucket.
     const LEVELS: u32;
 
     /// The bucket, in the low `8 * LEVELS` bits: never falls as rows rise.
-    fn path(&self) -> u32;
+    fn path(&self) -> u64;
 }
 
 /// What a group is: a lang, or a cell of a lang.
@@ -89,12 +89,12 @@ pub(crate) fn natural(count: isize) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-fn parent(path: u32) -> u32 {
+fn parent(path: u64) -> u64 {
     path >> 8
 }
 
 /// Gives the children, least first, what their bucket wants.
-fn share_out(held: &[(&Held<u32>, isize)], out: &mut Vec<((u32, u64), isize)>) {
+fn share_out(held: &[(&Held<u64>, isize)], out: &mut Vec<((u64, u64), isize)>) {
     let Some((Held::Wanted(wanted), _)) = held.first() else { return };
     let mut left = *wanted;
     for (child, count) in held {

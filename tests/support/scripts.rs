@@ -93,13 +93,15 @@ pub(crate) fn signed(rows: usize, keys: u64) -> impl Strategy<Value = Vec<Signed
 /// Scored exchanges with few scores, cells and ticks, so that ties are common.
 pub(crate) fn scored(rows: usize) -> impl Strategy<Value = Vec<Scored>> {
     let texts = prop::collection::vec(signatures(4), 1..rows);
-    let one = (any::<Index>(), 0..3u8, 0..4u64, -2..3i64, 0..4u32);
+    // Far apart, the same, and so near that only the last digit tells them apart.
+    let score = prop_oneof![(-2..3i64).prop_map(|score| score * 250_000), 899_998..900_003i64];
+    let one = (any::<Index>(), 0..3u8, 0..4u64, score, 0..4u32);
     (texts, prop::collection::vec(one, rows)).prop_map(|(texts, rows)| {
         let place = |(at, (text, lang, tick, score, cell)): (usize, (Index, u8, u64, i64, u32))| {
             let asked = text.index(texts.len());
             Scored {
                 row: row_of(at, at as u64, lang, tick << 62),
-                score: score * 250_000,
+                score,
                 cell,
                 asked: hash_of(asked as u64),
                 asked_signature: texts[asked].clone(),
