@@ -56,7 +56,8 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Lid> {
 
     file.flag("quantized rows", true)?;
     let rows = quantized(&mut file)?;
-    if kept.iter().any(|(_, row)| words + *row as usize >= rows.len()) || words > rows.len() {
+    let lost = |(bucket, row): &(u32, u32)| *bucket >= buckets || words + *row as usize >= rows.len();
+    if words > rows.len() || kept.iter().any(lost) {
         return Err("an n-gram without a row".to_owned());
     }
     file.flag("quantized output rows", false)?;
@@ -65,7 +66,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Lid> {
         return Err(format!("{height} output rows of {width}"));
     }
     let decisions = (0..height).map(|_| file.vector()).collect::<Parsed<Box<[Vector]>>>()?;
-    let words = Words::new(rows, vocabulary.into(), &kept, buckets, lengths);
+    let words = Words::new(&rows, vocabulary.into(), kept, buckets, lengths);
     Ok(Lid { words, labels: Labels::new(names.into(), &counts, decisions) })
 }
 

@@ -6,6 +6,7 @@
 
 mod file;
 mod labels;
+mod ngrams;
 mod table;
 mod words;
 

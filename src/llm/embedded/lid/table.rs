@@ -1,4 +1,4 @@
-//! A read-only hash table of 32-bit keys in one block of memory: open addressing, linear probing.
+//! A read-only table from 32-bit hashes to places, in one block of memory: open addressing, linear probing.
 
 /// Key and value; a key may stand more than once.
 #[derive(Debug)]
@@ -14,16 +14,16 @@ const FREE: u32 = u32::MAX;
 const SPREAD: u32 = 0x9e37_79b1;
 
 impl Table {
-    /// A table at most a third full; values are under [`u32::MAX`].
-    pub(super) fn of(entries: impl ExactSizeIterator<Item = (u32, u32)>) -> Self {
-        let bits = (entries.len() * 3 + 1).next_power_of_two().trailing_zeros().max(1);
+    /// A table at most a third full, which leads from each key to its place in `keys`.
+    pub(super) fn of(keys: &[u32]) -> Self {
+        let bits = (keys.len() * 3 + 1).next_power_of_two().trailing_zeros().max(1);
         let mut table = Self { slots: vec![(0, FREE); 1 << bits].into(), shift: 32 - bits };
-        for (key, value) in entries {
-            let mut at = table.home(key);
+        for (key, value) in keys.iter().zip(0..) {
+            let mut at = table.home(*key);
             while table.slots[at].1 != FREE {
                 at = table.after(at);
             }
-            table.slots[at] = (key, value);
+            table.slots[at] = (*key, value);
         }
         table
     }
@@ -62,7 +62,7 @@ mod tests {
         #[test]
         fn every_entry_is_found_and_nothing_else(keys in prop::collection::vec(0..60u32, 0..40)) {
             let entries: Vec<(u32, u32)> = keys.iter().copied().zip(0..).collect();
-            let table = Table::of(entries.iter().copied());
+            let table = Table::of(&keys);
             for key in 0..64 {
                 for value in 0..40 {
                     let found = table.find(key, |held| held == value);

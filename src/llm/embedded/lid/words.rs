@@ -1,7 +1,9 @@
 //! From a text to the mean of its rows: words of the vocabulary and character n-grams.
 
+use super::ngrams::Ngrams;
 use super::table::Table;
 use super::{DIM, Vector};
+use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
 /// Stands for the end of a line; fastText appends it to every text.
@@ -12,80 +14,93 @@ const LABEL: &str = "__label__";
 /// Rows of the model and the tables that lead to them.
 #[derive(Debug)]
 pub(super) struct Words {
-    rows: Box<[Vector]>,
     vocabulary: Box<[Box<str>]>,
     by_hash: Table,
-    by_bucket: Table,
-    buckets: u32,
+    /// The rows of the vocabulary, then those of n-grams in the order of their buckets.
+    rows: Box<[Vector]>,
+    ngrams: Ngrams,
     lengths: RangeInclusive<usize>,
 }
 
+thread_local! {
+    /// A token between its marks and the hashes of its n-grams, kept from text to text.
+    static BUFFERS: RefCell<(Vec<u8>, Vec<u32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
 impl Words {
-    /// `kept` are the buckets of n-grams that pruning left and their rows, counted from the end of the vocabulary;
-    /// every row there is has to be in `rows`.
+    /// `rows`: those of the vocabulary first. `kept`: buckets of n-grams that pruning left, under `buckets`, and where their
+    /// rows stand behind those of the vocabulary.
     pub(super) fn new(
-        rows: Box<[Vector]>,
+        rows: &[Vector],
         vocabulary: Box<[Box<str>]>,
-        kept: &[(u32, u32)],
+        mut kept: Vec<(u32, u32)>,
         buckets: u32,
         lengths: RangeInclusive<usize>,
     ) -> Self {
-        let hashes = vocabulary.iter().map(|word| extended(SEED, word.as_bytes()));
-        let by_hash = Table::of(hashes.zip(0..).collect::<Vec<_>>().into_iter());
-        Self { by_hash, by_bucket: Table::of(kept.iter().copied()), rows, vocabulary, buckets, lengths }
+        let hashes: Vec<u32> = vocabulary.iter().map(|word| extended(SEED, word.as_bytes())).collect();
+        kept.sort_unstable();
+        kept.dedup_by_key(|(bucket, _)| *bucket);
+        let (words, of_ngrams) = rows.split_at(vocabulary.len());
+        let in_order = words.iter().chain(kept.iter().map(|(_, row)| &of_ngrams[*row as usize]));
+        Self {
+            by_hash: Table::of(&hashes),
+            rows: in_order.copied().collect(),
+            ngrams: Ngrams::new(kept.iter().map(|(bucket, _)| *bucket), buckets),
+            vocabulary,
+            lengths,
+        }
     }
 
     /// The mean of a text's rows; `None` if it has none.
     pub(super) fn mean_of(&self, text: &str) -> Option<Vector> {
-        let mut sum = Sum { vector: [0.0; DIM], rows: 0 };
-        let mut marked = Vec::with_capacity(64);
-        for token in text.split_whitespace() {
-            if token.starts_with(LABEL) {
-                continue;
+        BUFFERS.with_borrow_mut(|(marked, hashes)| {
+            let mut sum = Sum { vector: [0.0; DIM], rows: 0 };
+            for token in text.split_whitespace().filter(|token| !token.starts_with(LABEL)) {
+                if let Some(row) = self.row_of(token) {
+                    sum.add(&self.rows, &[row]);
+                }
+                if token != END_OF_LINE {
+                    marked.clear();
+                    marked.push(b'<');
+                    marked.extend_from_slice(token.as_bytes());
+                    marked.push(b'>');
+                    hashes.clear();
+                    self.hash_ngrams(marked, hashes);
+                    self.ngrams.ranks(hashes);
+                    let rows = &self.rows[self.vocabulary.len()..];
+                    sum.add(rows, hashes);
+                }
             }
-            if let Some(row) = self.row_of(token) {
-                sum.add(&self.rows[row]);
+            if let Some(row) = self.row_of(END_OF_LINE) {
+                sum.add(&self.rows, &[row]);
             }
-            if token != END_OF_LINE {
-                marked.clear();
-                marked.push(b'<');
-                marked.extend_from_slice(token.as_bytes());
-                marked.push(b'>');
-                self.add_ngrams(&marked, &mut sum);
-            }
-        }
-        if let Some(row) = self.row_of(END_OF_LINE) {
-            sum.add(&self.rows[row]);
-        }
-        sum.mean()
+            sum.mean()
+        })
     }
 
-    fn row_of(&self, token: &str) -> Option<usize> {
+    fn row_of(&self, token: &str) -> Option<u32> {
         let hash = extended(SEED, token.as_bytes());
-        let row = self.by_hash.find(hash, |row| *self.vocabulary[row as usize] == *token)?;
-        Some(row as usize)
+        self.by_hash.find(hash, |row| *self.vocabulary[row as usize] == *token)
     }
 
-    /// Every n-gram of a token between its marks, but for the marks alone.
-    fn add_ngrams(&self, marked: &[u8], sum: &mut Sum) {
+    /// Appends the hashes of all n-grams of a token between its marks, but for the marks alone.
+    fn hash_ngrams(&self, marked: &[u8], hashes: &mut Vec<u32>) {
+        let (least, most) = (*self.lengths.start(), *self.lengths.end());
         for start in (0..marked.len()).filter(|at| starts_character(marked[*at])) {
-            let (mut hash, mut end) = (SEED, start);
-            for length in 1..=*self.lengths.end() {
-                if end == marked.len() {
-                    break;
-                }
-                let from = end;
-                end += 1;
-                while end < marked.len() && !starts_character(marked[end]) {
-                    end += 1;
-                }
-                hash = extended(hash, &marked[from..end]);
-                let a_mark = length == 1 && (start == 0 || end == marked.len());
-                if length < *self.lengths.start() || a_mark {
+            let (mut hash, mut length) = (SEED, 0);
+            for (at, byte) in marked.iter().enumerate().skip(start) {
+                hash = extended(hash, &[*byte]);
+                let end = at + 1;
+                if marked.get(end).is_some_and(|next| !starts_character(*next)) {
                     continue;
                 }
-                if let Some(row) = self.by_bucket.find(hash % self.buckets, |_| true) {
-                    sum.add(&self.rows[self.vocabulary.len() + row as usize]);
+                length += 1;
+                let a_mark = length == 1 && (start == 0 || end == marked.len());
+                if length >= least && length <= most && !a_mark {
+                    hashes.push(hash);
+                }
+                if length >= most {
+                    break;
                 }
             }
         }
@@ -95,15 +110,21 @@ impl Words {
 /// Rows so far.
 struct Sum {
     vector: Vector,
-    rows: u32,
+    rows: usize,
 }
 
 impl Sum {
-    fn add(&mut self, row: &Vector) {
-        for (sum, value) in self.vector.iter_mut().zip(row) {
-            *sum += value;
+    /// Not inlined, so that the sum stays in registers.
+    #[inline(never)]
+    fn add(&mut self, rows: &[Vector], places: &[u32]) {
+        let mut sum = self.vector;
+        for place in places {
+            for (sum, value) in sum.iter_mut().zip(&rows[*place as usize]) {
+                *sum += value;
+            }
         }
-        self.rows += 1;
+        self.vector = sum;
+        self.rows += places.len();
     }
 
     fn mean(self) -> Option<Vector> {
