@@ -51,7 +51,7 @@ fn main() {
     // `cargo test --benches` runs benches without `--bench`: then a taste is enough.
     let full =
         std::env::args().any(|flag| flag == "--bench") && !std::env::args().any(|flag| flag == "--quick");
-    let seconds = if full { 4 } else { 1 };
+    let seconds = if full { 8 } else { 1 };
     for (in_flight, delay_ms) in [(64, 20), (64, 50), (1024, 50)] {
         let rows = u32::try_from(u64::from(in_flight) * 1000 * seconds / delay_ms).expect("few");
         let case = Case { in_flight, delay_ms, rows };

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs the network: fetches about 270 MB into the default cache"]
+    #[ignore = "needs the network: fetches 226 MiB into the default cache"]
     fn every_file_is_fetched_and_is_the_pinned_one() {
         let cache = Cache::at(None).expect("home");
         cache.fetch(ALL, |package| println!("fetching {package}")).expect("fetched");

@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -68,7 +70,9 @@ impl Server {
     ) -> Self {
         let mut server = Self { url: String::new(), seen: Arc::default() };
         let (ours, script): (_, Arc<Script>) = (server.clone(), Arc::new(script));
-        server.url = serve(move |request| handle(ours.clone(), Arc::clone(&script), delay, request)).await;
+        let delay = Delay::of(delay);
+        server.url =
+            serve(move |request| handle(ours.clone(), Arc::clone(&script), delay.clone(), request)).await;
         server
     }
 
@@ -78,12 +82,42 @@ impl Server {
     }
 }
 
+/// The same delay for every request. Timers of tokio are up to two milliseconds late, a thread that sleeps is not.
+#[derive(Clone)]
+struct Delay {
+    delay: Duration,
+    queue: mpsc::Sender<(Instant, oneshot::Sender<()>)>,
+}
+
+impl Delay {
+    /// `None` for no delay.
+    fn of(delay: Duration) -> Option<Self> {
+        let (queue, waiting) = mpsc::channel::<(Instant, oneshot::Sender<()>)>();
+        // Delays are equal, so the first one in is the first one due.
+        std::thread::spawn(move || {
+            for (due, done) in waiting {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let _ = done.send(());
+            }
+        });
+        (!delay.is_zero()).then_some(Self { delay, queue })
+    }
+
+    /// Runs from now on.
+    fn start(&self) -> oneshot::Receiver<()> {
+        let (done, passed) = oneshot::channel();
+        let _ = self.queue.send((Instant::now() + self.delay, done));
+        passed
+    }
+}
+
 async fn handle(
     server: Server,
     script: Arc<Script>,
-    delay: Duration,
+    delay: Option<Delay>,
     request: Request<Incoming>,
 ) -> io::Result<Reply> {
+    let passed = delay.as_ref().map(Delay::start);
     let key = request.headers().get("authorization").map(|key| key.to_str().expect("ascii").to_owned());
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
@@ -107,8 +141,8 @@ async fn handle(
         }
         before
     };
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    if let Some(passed) = passed {
+        passed.await.map_err(io::Error::other)?;
     }
     let act = script(&text, before);
     if let Act::Stall(time) = &act {

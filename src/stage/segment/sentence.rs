@@ -9,11 +9,13 @@ use crate::stage::glyph::{self, Glyphs};
 
 /// Marks that end a sentence in any language; a language adds its own (Greek `;`).
 pub(crate) fn ends(c: char, own: &str) -> bool {
+    // A search for a substring costs more than a look at these few.
+    let is_own = || own.chars().any(|mark| mark == c);
     match c {
         '.' | '!' | '?' => true,
-        _ if c.is_ascii() => own.contains(c),
+        _ if c.is_ascii() => is_own(),
         '…' | '‼' | '⁇' | '⁈' | '⁉' => true,
-        _ => full_stop(c) || (own.contains(c)),
+        _ => full_stop(c) || is_own(),
     }
 }
 

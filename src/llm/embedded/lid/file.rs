@@ -21,7 +21,10 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Lid> {
     let mut file = Bytes { left: bytes };
     file.expect("the first number", MAGIC)?;
     file.expect("the version", VERSION)?;
-    file.expect("the width of vectors", DIM as i32)?;
+    let width = file.count()?;
+    if width != DIM {
+        return Err(format!("the width of vectors: {width} where {DIM} is read"));
+    }
     file.skip(4 * 4)?;
     file.expect("word n-grams", 1)?;
     file.expect("the loss", HIERARCHICAL_SOFTMAX)?;

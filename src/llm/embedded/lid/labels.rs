@@ -6,7 +6,7 @@ use super::Vector;
 #[derive(Debug, Clone, Copy)]
 struct Node {
     /// The less and the more frequent side; `None` for a label.
-    sides: Option<(u32, u32)>,
+    sides: Option<(usize, usize)>,
     count: i64,
 }
 
@@ -43,8 +43,7 @@ impl Labels {
         };
         let decision = &self.decisions[node - self.names.len()];
         let yes = sigmoid(decision.iter().zip(text).map(|(a, b)| a * b).sum());
-        let sides =
-            [(frequent as usize, log + floored_ln(yes)), (rare as usize, log + floored_ln(1.0 - yes))];
+        let sides = [(frequent, log + floored_ln(yes)), (rare, log + floored_ln(1.0 - yes))];
         let [first, second] = if yes >= 0.5 { sides } else { [sides[1], sides[0]] };
         self.descend(first.0, first.1, text, best);
         self.descend(second.0, second.1, text, best);
@@ -68,7 +67,7 @@ fn tree(counts: &[i64]) -> Vec<Node> {
         };
         let (rare, frequent) = (next(), next());
         let count = nodes[rare].count + nodes[frequent].count;
-        nodes.push(Node { sides: Some((rare as u32, frequent as u32)), count });
+        nodes.push(Node { sides: Some((rare, frequent)), count });
     }
     nodes
 }

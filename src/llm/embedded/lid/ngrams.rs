@@ -60,8 +60,8 @@ mod tests {
         ) {
             let ngrams = Ngrams::new(kept.iter().copied(), 300);
             let ranks: BTreeSet<u32> = kept;
-            let place = |hash: &u32| ranks.iter().position(|bucket| *bucket == hash % 300);
-            let expected: Vec<u32> = hashes.iter().filter_map(place).map(|place| place as u32).collect();
+            let place = |hash: &u32| ranks.iter().zip(0..).find(|(bucket, _)| **bucket == hash % 300);
+            let expected: Vec<u32> = hashes.iter().filter_map(place).map(|(_, place)| place).collect();
             let mut found = hashes.clone();
             ngrams.ranks(&mut found);
             prop_assert_eq!(found, expected);
