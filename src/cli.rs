@@ -56,6 +56,13 @@ pub enum Command {
     /// Prove every row of an output against its source shards.
     #[command(after_help = "Example: isogloss verify out/quickstart")]
     Verify(Verify),
+    /// Show, export, import or prune the answers that were paid for.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  isogloss journal show out/por\n  isogloss journal export out/por answers.parquet\n  \
+        isogloss journal import out/new answers.parquet\n  isogloss journal prune out/por --role score --dry-run"
+    )]
+    Journal(Journal),
     /// Build Parquet shards (FineWeb-2 columns) from readable page sources.
     #[command(after_help = "Example: isogloss pack data/corpora/sources data/corpora")]
     Pack {
@@ -162,6 +169,59 @@ pub struct Verify {
     /// Folder that relative shard paths start from.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub root: PathBuf,
+}
+
+/// What `journal` does.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Count answers and tokens by role and model.
+    #[command(after_help = "Example: isogloss journal show out/por")]
+    Show {
+        /// The output folder of a run.
+        output: PathBuf,
+    },
+    /// Write every answer into a Parquet file.
+    ///
+    /// The file holds the secret that fences prompts, as answers are found again only with it.
+    #[command(after_help = "Example: isogloss journal export out/por answers.parquet")]
+    Export {
+        /// The output folder of a run.
+        output: PathBuf,
+        /// The file to write; it must not be there.
+        file: PathBuf,
+    },
+    /// Put the answers of an exported file into a journal; those that it has stay.
+    #[command(after_help = "Example: isogloss journal import out/new answers.parquet")]
+    Import {
+        /// An output folder; made if it is missing.
+        output: PathBuf,
+        /// A file that `export` wrote.
+        file: PathBuf,
+    },
+    /// Take answers out; a run that needs them pays again.
+    #[command(
+        after_help = "Example: isogloss journal prune out/por --older-than-days 180 --model gpt-4o-mini --dry-run"
+    )]
+    Prune(Prune),
+}
+
+/// Flags of `journal prune`. Answers must meet every condition that is given; one at least is.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// The output folder of a run.
+    pub output: PathBuf,
+    /// Older than so many days.
+    #[arg(long, value_name = "DAYS")]
+    pub older_than_days: Option<u64>,
+    /// Answered by a model whose name holds this.
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Asked for this role: translate, instruct, score, embed or localize.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Only count them.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use clap::Parser;
 use isogloss::cli::{Cli, Command};
-use isogloss::command::{check, codebook, models, quickstart, run, settings, show, terminal, verify};
+use isogloss::command::{
+    check, codebook, journal, models, quickstart, run, settings, show, terminal, verify,
+};
 use isogloss::source::pack;
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Command::Settings(flags) => settings::settings(flags),
         Command::Show(flags) => show::show(flags),
         Command::Verify(flags) => verify::verify(flags),
+        Command::Journal(flags) => journal::journal(flags),
         Command::Codebook(flags) => codebook::codebook(flags),
         Command::Pack { from, out } => pack::pack(from, out).map(|shards| {
             for (shard, rows) in shards {

@@ -27,7 +27,8 @@ fn isogloss(flags: &[&str]) -> (i32, String, String) {
 fn help_has_every_command_an_example_and_the_exit_codes() {
     let (code, said, _) = isogloss(&["--help"]);
     assert_eq!(code, 0);
-    for command in ["quickstart", "run", "check", "models", "settings", "codebook", "show", "verify", "pack"]
+    for command in
+        ["quickstart", "run", "check", "models", "settings", "codebook", "show", "verify", "journal", "pack"]
     {
         assert!(said.contains(command), "{command} is not in the help");
         let (code, said, _) = isogloss(&[command, "--help"]);
@@ -148,4 +149,68 @@ fn an_interrupt_stops_cleanly_and_the_same_command_resumes() {
     let asked = server.bill().all();
     assert!(started().wait().expect("ended").success());
     assert_eq!(server.bill().all(), asked, "a rerun asks nobody");
+}
+
+#[test]
+fn answers_move_to_another_output_and_are_not_paid_again() {
+    if !can_identify() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(Models::start(Duration::ZERO));
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("run.toml"), format!("input = ['data/corpora/tur_Latn']\n{}", server.settings()))
+        .expect("written");
+    let done = |flags: &[&str]| {
+        let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
+        let output = command.args(flags).output().expect("started");
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let ran = |output: &str| {
+        done(&["run", &at("run.toml"), "--output", output]);
+        std::fs::read_to_string(Path::new(output).join("current/manifest.json")).expect("published")
+    };
+
+    let manifest = ran(&at("a"));
+    let asked = server.bill().all();
+    assert!(asked > 10, "{asked}");
+    let shown = done(&["journal", "show", &at("a")]);
+    assert!(
+        ["translate", "instruct", "score", "localize"].iter().all(|role| shown.contains(role)),
+        "{shown}"
+    );
+    let kept: u64 = shown
+        .rsplit("answers=")
+        .next()
+        .and_then(|rest| rest.split(',').next()?.parse().ok())
+        .expect("a count");
+    let moved = done(&["journal", "export", &at("a"), &at("answers.parquet")]);
+    assert!(moved.contains(&format!("answers={kept}, unreadable=0")), "{moved}");
+    assert_eq!(isogloss(&["journal", "export", &at("a"), &at("answers.parquet")]).0, 3, "over a file");
+    done(&["journal", "import", &at("b"), &at("answers.parquet")]);
+    assert_eq!(ran(&at("b")), manifest, "other rows from the same answers");
+    assert_eq!(server.bill().all(), asked, "an imported answer was paid again");
+
+    assert_eq!(isogloss(&["journal", "prune", &at("b")]).0, 3, "everything");
+    assert_eq!(isogloss(&["journal", "prune", &at("b"), "--role", "scores"]).0, 3);
+    assert_eq!(isogloss(&["journal", "show", &at("none")]).0, 3);
+    let counted = done(&["journal", "prune", &at("b"), "--role", "localize", "--dry-run"]);
+    let pruned = done(&["journal", "prune", &at("b"), "--role", "localize"]);
+    let number = |told: &str| {
+        told.split("answers=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok())
+    };
+    assert!(
+        number(&pruned).is_some_and(|count| count > 0) && number(&counted) == number(&pruned),
+        "{counted}{pruned}"
+    );
+    done(&["journal", "export", &at("b"), &at("fewer.parquet")]);
+    done(&["journal", "import", &at("c"), &at("fewer.parquet")]);
+    assert_eq!(ran(&at("c")), manifest, "other rows from the same answers");
+    assert_eq!(
+        u64::from(server.bill().all() - asked),
+        number(&pruned).expect("a count"),
+        "only what was pruned is paid"
+    );
 }

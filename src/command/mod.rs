@@ -3,6 +3,7 @@
 pub mod check;
 pub mod codebook;
 pub mod interrupt;
+pub mod journal;
 pub mod models;
 pub mod quickstart;
 pub mod run;

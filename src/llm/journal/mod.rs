@@ -7,7 +7,9 @@
 pub mod entry;
 pub mod flights;
 mod log;
+pub mod parquet;
 pub mod store;
+pub mod upkeep;
 mod writer;
 
 pub use entry::{Entry, key_of};

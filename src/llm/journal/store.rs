@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 pub(super) const REPLIES: TableDefinition<'static, u128, &'static [u8]> = TableDefinition::new("replies-1");
 
 /// What the journal keeps beside replies.
-const ABOUT: TableDefinition<'static, &'static str, u64> = TableDefinition::new("about-1");
-const SECRET: &str = "secret";
+pub(super) const ABOUT: TableDefinition<'static, &'static str, u64> = TableDefinition::new("about-1");
+pub(super) const SECRET: &str = "secret";
 
 /// A number that nobody can guess: the standard library keys its hashers from the system's random source.
 fn drawn() -> u64 {
@@ -172,6 +172,15 @@ impl Journal {
         kept().map_err(|error| told(&self.place, error))
     }
 
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Where it is, for errors.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The time that entries carry.
     pub fn unix_ms(&self) -> u64 {
         self.clock.unix_ms()
@@ -226,7 +235,7 @@ fn prepared(database: Database) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-fn told(place: &str, error: redb::Error) -> Error {
+pub(super) fn told(place: &str, error: redb::Error) -> Error {
     match error {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Error::unavailable(format!(
             "journal in use by another process: path={place}, remedy=wait for the other run, or choose another output"
