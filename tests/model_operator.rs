@@ -98,9 +98,21 @@ struct Run {
     stop: Stop,
 }
 
+/// Asks of a run that ended hold its journal until they see that they are over.
+fn reopened(journal: &Path) -> Journal {
+    let patience = Instant::now();
+    loop {
+        match Journal::open(journal, Arc::new(SystemClock)) {
+            Ok(journal) => return journal,
+            Err(error) => assert!(patience.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn run_of(settings: &EndpointSettings, journal: &Path) -> Run {
     let endpoint: Arc<dyn Endpoint> = Arc::new(HttpEndpoint::open("gpt", settings).expect("opens"));
-    let journal = Arc::new(Journal::open(journal, Arc::new(SystemClock)).expect("opens"));
+    let journal = Arc::new(reopened(journal));
     let (stop, meter) = (Stop::default(), Arc::<Meter>::default());
     let retry = Retry {
         first_wait: Duration::from_millis(5),
@@ -316,12 +328,6 @@ fn a_stopped_run_resumes_and_asks_only_what_is_missing() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     drop(run);
     let kept = {
-        // Asks of the stopped run hold the journal until they see that they are cancelled.
-        let patience = Instant::now();
-        while Journal::open(&journal, Arc::new(SystemClock)).is_err() {
-            assert!(patience.elapsed() < Duration::from_secs(10), "the stopped run holds the journal");
-            std::thread::sleep(Duration::from_millis(10));
-        }
         let run = run_of(&settings(&server.url), &journal);
         let kept = run.journal.len().expect("reads");
         assert_eq!(answered(&operate(&runtime, &run, 2, 300).expect("complete")), 600);
