@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::error::Result;
 use crate::llm::Role;
 use crate::llm::embedded::lid::Lid;
-use crate::llm::journal::Journal;
+use crate::llm::journal::{self, Journal};
 use crate::llm::models::{Cache, LID};
 use crate::llm::prompt::Prompts;
 use crate::model::Stage;
@@ -129,7 +129,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     };
     let codebook = Arc::new(Codebook::open(&settings.select.codebook)?);
     let output = Output::open(&settings.output)?;
-    let journal = Arc::new(Journal::open(&output.state().join("journal.redb"), Arc::new(SystemClock))?);
+    let journal = Arc::new(Journal::open(&output.state().join(journal::FILE), Arc::new(SystemClock))?);
     let prompts = Arc::new(Prompts::open(settings.prompts.as_deref(), journal.secret()?)?);
     let known = output.manifest()?.map(Arc::new);
     let entries = entries(&shards, &surveys, known.as_deref())?;

@@ -4,9 +4,10 @@ use super::terminal;
 use crate::cli;
 use crate::error::{Error, Result};
 use crate::llm::Role;
-use crate::llm::journal::Journal;
 use crate::llm::journal::parquet::{Moved, export, import};
 use crate::llm::journal::upkeep::Wanted;
+use crate::llm::journal::{FILE, Journal};
+use crate::sink::snapshot::STATE;
 use crate::telemetry::plain::plain;
 use crate::telemetry::{Clock, SystemClock};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub fn journal(flags: &cli::Journal) -> Result<()> {
             Ok(())
         }
         cli::Journal::Import { output, file } => {
-            let state = state_of(output);
+            let state = output.join(STATE);
             std::fs::create_dir_all(&state).map_err(|cause| {
                 Error::unavailable(format!("folder not made: path={}", state.display())).because(cause)
             })?;
@@ -51,15 +52,9 @@ pub fn journal(flags: &cli::Journal) -> Result<()> {
     }
 }
 
-const FILE: &str = "journal.redb";
-
-fn state_of(output: &Path) -> std::path::PathBuf {
-    output.join("state")
-}
-
 /// The journal of an output that has one.
 fn opened(output: &Path) -> Result<Journal> {
-    let path = state_of(output).join(FILE);
+    let path = output.join(STATE).join(FILE);
     if !path.is_file() {
         return Err(Error::config(format!(
             "output has no journal: path={}, remedy=give the folder that a run wrote to",
@@ -130,11 +125,7 @@ fn prune(flags: &cli::Prune) -> Result<()> {
     }
     let journal = opened(output)?;
     if *dry_run {
-        let mut count = 0_u64;
-        journal.each(|_, entry| {
-            count += u64::from(entry.is_some_and(|entry| wanted.holds(&entry)));
-            Ok(())
-        })?;
+        let count = journal.keys_of(&wanted)?.len();
         terminal::say(format_args!("would prune: answers={count}, of={}", journal.len()?));
     } else {
         let pruned = journal.prune(&wanted)?;
@@ -144,7 +135,7 @@ fn prune(flags: &cli::Prune) -> Result<()> {
 }
 
 fn role_of(name: &str) -> Result<Role> {
-    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| {
+    Role::from_name(name).ok_or_else(|| {
         let range = Role::ALL.map(Role::name).join(", ");
         Error::config(format!(
             "role unknown: key=--role, value={:?}, range={range}, remedy=one of these",

@@ -33,6 +33,11 @@ impl Role {
     /// Every role, in the order of the chain.
     pub const ALL: [Self; 5] = [Self::Translate, Self::Instruct, Self::Score, Self::Embed, Self::Localize];
 
+    /// The role of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     /// Its name in settings, tables and the journal.
     pub fn name(self) -> &'static str {
         match self {

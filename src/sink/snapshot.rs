@@ -26,7 +26,8 @@ pub const CURRENT: &str = "current";
 pub const AUDIT: &str = "_audit";
 
 const SNAPSHOTS: &str = "snapshots";
-const STATE: &str = "state";
+/// The folder of state and journal, in that of the output.
+pub const STATE: &str = "state";
 const STORE: &str = "parts";
 const CARD: &str = "README.md";
 /// A snapshot under construction starts with this.

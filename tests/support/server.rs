@@ -92,6 +92,9 @@ struct Delay {
 impl Delay {
     /// `None` for no delay.
     fn of(delay: Duration) -> Option<Self> {
+        if delay.is_zero() {
+            return None;
+        }
         let (queue, waiting) = mpsc::channel::<(Instant, oneshot::Sender<()>)>();
         // Delays are equal, so the first one in is the first one due.
         std::thread::spawn(move || {
@@ -100,7 +103,7 @@ impl Delay {
                 let _ = done.send(());
             }
         });
-        (!delay.is_zero()).then_some(Self { delay, queue })
+        Some(Self { delay, queue })
     }
 
     /// Runs from now on.

@@ -12,6 +12,9 @@ pub mod store;
 pub mod upkeep;
 mod writer;
 
+/// Its name in the folder of the state.
+pub const FILE: &str = "journal.redb";
+
 pub use entry::{Entry, key_of};
 pub use flights::{Flights, Landing, Seat};
 pub use store::Journal;

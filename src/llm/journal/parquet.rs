@@ -87,8 +87,7 @@ pub fn export(journal: &Journal, path: &Path) -> Result<Moved> {
 /// # Errors
 /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) with the row if the file is no export; as [`Journal::put`].
 pub fn import(journal: &Journal, path: &Path) -> Result<Moved> {
-    let (_, secret) = opened(path)?;
-    read(path, |_, _| Ok(()))?;
+    let secret = read(path, |_, _| Ok(()))?;
     let mut moved = Moved { same_secret: journal.adopt(secret)?, ..Moved::default() };
     read(path, |key, entry| {
         if journal.get(key)?.is_some() {
@@ -139,8 +138,9 @@ fn opened(path: &Path) -> Result<(ParquetRecordBatchReader, u64)> {
     Ok((reader, secret))
 }
 
-fn read(path: &Path, mut see: impl FnMut(u128, Entry) -> Result<()>) -> Result<()> {
-    let (reader, _) = opened(path)?;
+/// Shows every answer of the file; its secret.
+fn read(path: &Path, mut see: impl FnMut(u128, Entry) -> Result<()>) -> Result<u64> {
+    let (reader, secret) = opened(path)?;
     let mut row = 0_u64;
     for batch in reader {
         let batch = batch.map_err(|cause| foreign(path, &cause.to_string()))?;
@@ -151,7 +151,7 @@ fn read(path: &Path, mut see: impl FnMut(u128, Entry) -> Result<()>) -> Result<(
             row += 1;
         }
     }
-    Ok(())
+    Ok(secret)
 }
 
 /// One row; `None` if it is no answer.
@@ -165,12 +165,11 @@ fn entry_of(batch: &RecordBatch, at: usize) -> Option<(u128, Entry)> {
         column.is_valid(at).then(|| column.value(at))
     };
     let asked_at = batch.column_by_name("asked_at")?.as_primitive_opt::<TimestampMillisecondType>()?;
-    let role = text("role")?;
     let answer: Answer = serde_json::from_str(text("answer")?).ok()?;
     let usage = Usage { input_tokens: number("input_tokens")?, output_tokens: number("output_tokens")? };
     let entry = Entry {
         reply: Reply { answer, usage },
-        role: Role::ALL.into_iter().find(|known| known.name() == role)?,
+        role: Role::from_name(text("role")?)?,
         identity: text("model")?.to_owned(),
         unix_ms: u64::try_from(asked_at.value(at)).ok()?,
     };

@@ -43,16 +43,25 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes out the wanted answers, all or none of them, and says how many. Their keys are held meanwhile: 16 bytes each.
+    /// The keys of the wanted answers, in order: 16 bytes each.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub fn prune(&self, wanted: &Wanted) -> Result<u64> {
+    pub fn keys_of(&self, wanted: &Wanted) -> Result<Vec<u128>> {
         let mut keys = Vec::new();
         self.each(|key, entry| {
             keys.extend(entry.is_some_and(|entry| wanted.holds(&entry)).then_some(key));
             Ok(())
         })?;
+        Ok(keys)
+    }
+
+    /// Takes out the wanted answers, all or none of them, and says how many.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn prune(&self, wanted: &Wanted) -> Result<u64> {
+        let keys = self.keys_of(wanted)?;
         let remove = || -> Result<(), redb::Error> {
             let mut write = self.database().begin_write()?;
             write.set_quick_repair(true);

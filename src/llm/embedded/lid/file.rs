@@ -4,6 +4,7 @@
 use super::labels::Labels;
 use super::words::Words;
 use super::{DIM, Lid, Vector};
+use std::fmt::Display;
 
 const MAGIC: i32 = 793_712_314;
 const VERSION: i32 = 12;
@@ -21,10 +22,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Lid> {
     let mut file = Bytes { left: bytes };
     file.expect("the first number", MAGIC)?;
     file.expect("the version", VERSION)?;
-    let width = file.count()?;
-    if width != DIM {
-        return Err(format!("the width of vectors: {width} where {DIM} is read"));
-    }
+    same("the width of vectors", file.count()?, DIM)?;
     file.skip(4 * 4)?;
     file.expect("word n-grams", 1)?;
     file.expect("the loss", HIERARCHICAL_SOFTMAX)?;
@@ -40,8 +38,8 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Lid> {
         return Err(format!("{words} words and {labels} labels of {size} entries"));
     }
     file.skip(8)?;
-    let pruned = usize::try_from(file.i64()?).ok().filter(|pruned| *pruned <= MOST);
-    let pruned = pruned.ok_or("a dictionary that was not pruned")?;
+    // -1 for a dictionary that was not pruned.
+    let pruned = file.long_count()?;
     let (mut vocabulary, mut names, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for at in 0..size {
         let entry: Box<str> = file.string()?.into();
@@ -154,19 +152,11 @@ impl<'a> Bytes<'a> {
     }
 
     fn count(&mut self) -> Parsed<usize> {
-        let count = self.i32()?;
-        usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= MOST)
-            .ok_or_else(|| format!("a count of {count}"))
+        bounded(self.i32()?.into())
     }
 
     fn long_count(&mut self) -> Parsed<usize> {
-        let count = self.i64()?;
-        usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= MOST)
-            .ok_or_else(|| format!("a count of {count}"))
+        bounded(self.i64()?)
     }
 
     /// Up to its 0.
@@ -178,12 +168,18 @@ impl<'a> Bytes<'a> {
     }
 
     fn expect(&mut self, what: &str, value: i32) -> Parsed<()> {
-        let found = self.i32()?;
-        if found == value { Ok(()) } else { Err(format!("{what}: {found} where {value} is read")) }
+        same(what, self.i32()?, value)
     }
 
     fn flag(&mut self, what: &str, value: bool) -> Parsed<()> {
-        let found = self.byte()? != 0;
-        if found == value { Ok(()) } else { Err(format!("{what}: {found} where {value} is read")) }
+        same(what, self.byte()? != 0, value)
     }
+}
+
+fn bounded(count: i64) -> Parsed<usize> {
+    usize::try_from(count).ok().filter(|count| *count <= MOST).ok_or_else(|| format!("a count of {count}"))
+}
+
+fn same<T: PartialEq + Display>(what: &str, found: T, value: T) -> Parsed<()> {
+    if found == value { Ok(()) } else { Err(format!("{what}: {found} where {value} is read")) }
 }
