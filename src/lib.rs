@@ -24,6 +24,7 @@ pub mod model;
 pub mod sink;
 pub mod source;
 pub mod stage;
+mod state;
 pub mod stop;
 pub mod telemetry;
 pub mod workers;

@@ -72,6 +72,16 @@ impl Lang {
     /// Undetermined: not identified, or not in the table.
     pub const UND: Self = Self(0);
 
+    /// Its number in the table: for state that is discarded when the table changes.
+    pub(crate) fn index(self) -> u16 {
+        self.0
+    }
+
+    /// The lang of a number; [`Lang::UND`] for one that the table does not have.
+    pub(crate) fn of_index(index: u16) -> Self {
+        if usize::from(index) < TABLE.rows.len() { Self(index) } else { Self::UND }
+    }
+
     /// The lang with this tag (`por_Latn`); `None` if it is not in the table.
     pub fn from_tag(tag: &str) -> Option<Self> {
         TABLE.by_tag.get(tag).map(|i| Self(*i))

@@ -1,0 +1,10 @@
+//! Durable state: sorted immutable runs, artefacts of shards, and a manifest of them for each snapshot.
+
+pub(crate) mod codec;
+pub(crate) mod damage;
+pub(crate) mod merge;
+pub(crate) mod run;
+pub(crate) mod sorter;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
