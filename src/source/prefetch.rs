@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use timely::scheduling::SyncActivator;
 
@@ -38,14 +38,39 @@ impl<T: Send + 'static> Prefetch<T> {
     where
         I: Iterator<Item = Result<T>> + Send + 'static,
     {
+        Self::work(name, stop, wake, move |give| {
+            for item in items {
+                give(item?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// As [`start`](Self::start), for work that gives items away as it goes. Giving fails once nobody wants more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the system has no thread left.
+    pub(crate) fn work<W>(name: &str, stop: &Stop, wake: SyncActivator, work: W) -> Result<Self>
+    where
+        W: FnOnce(&mut dyn FnMut(T) -> Result<()>) -> Result<()> + Send + 'static,
+    {
         let (sender, receiver) = sync_channel(AHEAD);
         let stop = stop.clone();
         let body = move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| feed(items, &sender, &stop, &wake)));
-            if let Err(panic) = ended {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-                stop.raise(Error::bug(format!("reader panicked: {text}")));
+            let mut gone = false;
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                work(&mut |item| {
+                    gone = stop.is_raised() || sender.send(item).is_err() || wake.activate().is_err();
+                    if gone { Err(Error::bug("nobody takes what a thread makes")) } else { Ok(()) }
+                })
+            }));
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) if gone => {}
+                Ok(Err(error)) => stop.raise(error),
+                Err(panic) => {
+                    stop.raise(Error::bug(format!("thread panicked: {}", crate::workers::told(&*panic))));
+                }
             }
             drop(sender);
             // The worker may be gone already: then nobody waits.
@@ -64,27 +89,6 @@ impl<T: Send + 'static> Prefetch<T> {
             Some(Ok(item)) => Ahead::Ready(item),
             Some(Err(TryRecvError::Empty)) => Ahead::Pending,
             Some(Err(TryRecvError::Disconnected)) | None => Ahead::Ended,
-        }
-    }
-}
-
-fn feed<T>(
-    items: impl Iterator<Item = Result<T>>,
-    sender: &SyncSender<T>,
-    stop: &Stop,
-    wake: &SyncActivator,
-) {
-    for item in items {
-        if stop.is_raised() {
-            return;
-        }
-        match item {
-            Ok(item) => {
-                if sender.send(item).is_err() || wake.activate().is_err() {
-                    return;
-                }
-            }
-            Err(error) => return stop.raise(error),
         }
     }
 }

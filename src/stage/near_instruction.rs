@@ -6,11 +6,13 @@
 //! dropped as `near_instruction`, value 0. **State** that of dedup. **Faults** none.
 
 use super::by_key::consolidate;
-use super::dedup::{DedupSettings, cluster};
+use super::dedup::durable::{Durable, Stored, durable_cluster};
+use super::dedup::{Clustered, DedupSettings, cluster};
 use super::ranked::BestFirst;
 use super::verdicts::Verdicts;
 use crate::error::{Error, Result};
 use crate::model::{Epoch, Lang, Note, Reason, Scored, Signature, Stage, Verdict};
+use crate::state::codec::{Codec, RANK, Shape};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -51,13 +53,47 @@ pub fn near_instruction<'s>(
     rows: VecCollection<'s, Epoch, Scored>,
     settings: &NearInstructionSettings,
 ) -> Verdicts<'s, Scored> {
-    let settings =
-        DedupSettings { least_resemblance: settings.least_resemblance, ..DedupSettings::default() };
     let rows = rows.map(|scored| {
         let (node, signature) = within(scored.row.lang, scored.asked, &scored.asked_signature);
         (node, signature, BestFirst::from(scored))
     });
-    let clustered = cluster("near_instruction", rows, &settings);
+    verdicts_of(cluster("near_instruction", rows, &settings.dedup()))
+}
+
+/// As [`near_instruction`], from durable state: the changes of a delta. Rows that go on have no signature any more.
+pub(crate) fn near_instruction_durable<'s>(
+    rows: VecCollection<'s, Epoch, Scored>,
+    ctx: &Durable,
+) -> Verdicts<'s, Scored> {
+    let rows = rows.map(|mut scored| {
+        let (node, signature) = within(scored.row.lang, scored.asked, &scored.asked_signature);
+        scored.asked_signature = Signature::default();
+        (node, signature, BestFirst::from(scored))
+    });
+    verdicts_of(durable_cluster(ctx, rows))
+}
+
+impl NearInstructionSettings {
+    /// In the words of dedup.
+    pub(crate) fn dedup(&self) -> DedupSettings {
+        DedupSettings { least_resemblance: self.least_resemblance, ..DedupSettings::default() }
+    }
+}
+
+impl Stored for BestFirst {
+    const WIDTH: usize = RANK + 2 + 16 + 4 + 16;
+
+    fn put(&self, codec: &Codec, out: &mut Vec<u8>) {
+        // An empty shape takes every signature.
+        let _ = codec.put_best_first(&self.scored, Shape::default(), out);
+    }
+
+    fn take(codec: &Codec, mut bytes: &[u8]) -> Self {
+        Self::from(codec.best_first(Shape::default(), &mut bytes))
+    }
+}
+
+fn verdicts_of(clustered: Clustered<'_, BestFirst>) -> Verdicts<'_, Scored> {
     let kept = clustered.survivors.map(|(_, ranked)| ranked.scored);
     Verdicts {
         kept: consolidate("near_instruction/kept", kept),

@@ -6,6 +6,7 @@
 //! **In** survivors of dedup, may retract. **Out** kept or dropped as `over_budget`, value 0.
 //! **State** of langs with a budget: see `shares`. **Faults** none.
 
+use super::cut::{CutContext, CutIn, cut};
 use super::ranked::ByTick;
 use super::shares::{Shares, counts, take_least};
 use super::verdicts::Verdicts;
@@ -14,6 +15,7 @@ use crate::model::{Epoch, FragmentRow, Lang, Note, Reason, Stage, Verdict};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many fragments go on to the models.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,25 @@ pub fn sample<'s>(rows: VecCollection<'s, Epoch, FragmentRow>, settings: &Sample
     Verdicts {
         kept: free.concat(kept.map(|(_, ranked)| ranked.row)),
         dropped: left.map(|(_, ranked)| note(&ranked.row)),
+    }
+}
+
+/// As [`sample`], from durable state: the changes of a delta.
+pub(crate) fn sample_durable<'s>(
+    rows: VecCollection<'s, Epoch, FragmentRow>,
+    settings: &SampleSettings,
+    ctx: &CutContext,
+) -> Verdicts<'s> {
+    let (per_lang, budgets) = (settings.per_lang, settings.budgets());
+    let budget_of = move |lang: Lang| budgets.get(&lang).copied().or(per_lang);
+    let bounded = budget_of.clone();
+    let free = rows.clone().filter(move |row| bounded(row.lang).is_none());
+    let bounded = budget_of.clone();
+    let bounded = rows.filter(move |row| bounded(row.lang).is_some()).map(|row| CutIn::Row(0, row));
+    let judged = cut(ctx, bounded, Arc::new(move |lang, _, _| vec![budget_of(lang).unwrap_or(0)]));
+    Verdicts {
+        kept: free.concat(judged.clone().filter(|(kept, _)| *kept).map(|(_, row)| row)),
+        dropped: judged.filter(|(kept, _)| !*kept).map(|(_, row)| note(&row)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! **In** scored exchanges, may retract. **Out** kept or dropped as `low_score`, value = the score.
 //! **State** with a target rate: see `shares`; with a fixed score none. **Faults** none.
 
+use super::cut::{CutContext, CutIn, cut};
 use super::ranked::BestFirst;
 use super::shares::{Shares, counts, take_least};
 use super::verdicts::Verdicts;
@@ -12,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{Epoch, Note, Reason, Ruling, Scored, Stage, Verdict, micros};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Exactly one of its fields is set; with neither, `target_rate` is 0.5.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,24 @@ pub fn threshold<'s>(
     Verdicts {
         kept: kept.map(|(_, ranked)| ranked.scored),
         dropped: left.map(|(_, ranked)| note(&ranked.scored)),
+    }
+}
+
+/// As [`threshold`], from durable state: the changes of a delta.
+pub(crate) fn threshold_durable<'s>(
+    rows: VecCollection<'s, Epoch, Scored>,
+    settings: &ThresholdSettings,
+    ctx: &CutContext,
+) -> Verdicts<'s, Scored> {
+    if settings.fixed.is_some() {
+        return threshold(rows, settings);
+    }
+    let rate = micros(settings.target_rate.unwrap_or(DEFAULT_RATE));
+    let rows = rows.map(|scored| CutIn::Row(0, scored));
+    let judged = cut(ctx, rows, Arc::new(move |_, all, _| vec![share_of(rate, all)]));
+    Verdicts {
+        kept: judged.clone().filter(|(kept, _)| *kept).map(|(_, scored)| scored),
+        dropped: judged.filter(|(kept, _)| !*kept).map(|(_, scored)| note(&scored)),
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub(crate) mod codec;
 pub(crate) mod damage;
+pub(crate) mod manifest;
 pub(crate) mod merge;
 pub(crate) mod run;
 pub(crate) mod sorter;
+pub(crate) mod store;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,8 @@ pub(crate) struct Sorter {
     paths: Vec<PathBuf>,
     scratch: Scratch,
     what: &'static str,
+    /// Equal rows do not add up.
+    once: bool,
 }
 
 /// Bytes that the order of a row takes while it is sorted.
@@ -54,6 +56,7 @@ impl Sorter {
             paths: Vec::new(),
             scratch: scratch.clone(),
             what,
+            once: false,
         }
     }
 
@@ -73,6 +76,15 @@ impl Sorter {
         Ok(())
     }
 
+    /// A row that counts once, however often it is pushed.
+    ///
+    /// # Errors
+    /// A disk that fails or is full.
+    pub(crate) fn push_once(&mut self, key: &[u8]) -> Result<()> {
+        self.once = true;
+        self.push(key, 1)
+    }
+
     fn sorted(&mut self) -> Result<(Run, PathBuf)> {
         let width = self.key + COUNT;
         let mut order: Vec<(u64, u32)> = (0..)
@@ -90,7 +102,8 @@ impl Sorter {
         let mut writer = RunWriter::new(self.key, path.clone());
         for same in order.chunk_by(|a, b| a.0 == b.0 && key(a.1) == key(b.1)) {
             let count = |at: u32| i16::from_le_bytes([row(at)[self.key], row(at)[self.key + 1]]);
-            writer.push(key(same[0].1), same.iter().map(|(_, at)| i32::from(count(*at))).sum())?;
+            let sum = if self.once { 1 } else { same.iter().map(|(_, at)| i32::from(count(*at))).sum() };
+            writer.push(key(same[0].1), sum)?;
         }
         let (run, _) = writer.finish(false)?;
         self.rows.clear();

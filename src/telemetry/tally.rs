@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Reason, Ruling, Stage};
 use crate::sink::manifest::{Count, reason_of, ruling_of, stage_of};
+use crate::state::manifest::TallyLine;
 use crate::telemetry::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -179,6 +180,44 @@ impl Tally {
             }
         }
         Ok(())
+    }
+
+    /// As the state keeps them: ends, and what stages were handed.
+    pub(crate) fn state_lines(&self) -> Vec<TallyLine> {
+        let line = |stage: Stage, lang: Lang, ruling: &str, reason: &str, count: i64| TallyLine {
+            stage: stage.name().to_owned(),
+            lang: lang.tag().to_owned(),
+            ruling: ruling.to_owned(),
+            reason: reason.to_owned(),
+            count,
+        };
+        let ends = self.ends.iter().map(|((stage, lang, ruling, reason), count)| {
+            line(*stage, *lang, ruling.name(), reason.name(), *count)
+        });
+        let handed = self.handed.iter().map(|((stage, lang), count)| line(*stage, *lang, "", "", *count));
+        ends.chain(handed).collect()
+    }
+
+    /// The tally of a state.
+    pub(crate) fn of_lines(lines: &[TallyLine]) -> Self {
+        let mut tally = Self::default();
+        for line in lines {
+            let lang = Lang::from_tag(&line.lang).unwrap_or(Lang::UND);
+            match (stage_of(&line.stage), ruling_of(&line.ruling), reason_of(&line.reason)) {
+                (Some(stage), Some(ruling), Some(reason)) => {
+                    bump(&mut tally.ends, (stage, lang, ruling, reason), line.count);
+                }
+                (Some(stage), None, _) => tally.hand(stage, lang, line.count),
+                _ => {}
+            }
+        }
+        tally
+    }
+
+    /// Forgets what ended, and what was handed, at `stage` and after it: they start anew.
+    pub(crate) fn forget_from(&mut self, first: Stage) {
+        self.ends.retain(|(stage, ..), _| *stage < first);
+        self.handed.retain(|(stage, _), _| *stage < first);
     }
 
     /// As the manifest keeps them.

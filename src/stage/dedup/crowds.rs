@@ -7,24 +7,41 @@
 
 use super::sketch::{Node, Sketch};
 
-/// The links of one crowd, given in ascending order of nodes.
+/// Elects leaders, node by node in ascending order.
 ///
-/// Past `most_leaders` a node that resembles no leader stays alone: its other bands must find its like.
+/// Past `most` leaders a node that resembles no leader stays alone: its other bands must find its like.
+pub(super) struct Leaders {
+    leaders: Vec<(Node, Sketch)>,
+    least_resemblance: f64,
+    most: u32,
+}
+
+impl Leaders {
+    pub(super) fn new(least_resemblance: f64, most: u32) -> Self {
+        Self { leaders: Vec::new(), least_resemblance, most }
+    }
+
+    /// The link of the next node, if it does not lead.
+    pub(super) fn meet(&mut self, node: Node, sketch: &Sketch) -> Option<(Node, Node)> {
+        let mut leaders = self.leaders.iter();
+        if let Some((leader, _)) = leaders.find(|(_, leader)| leader.resembles(sketch, self.least_resemblance)) {
+            return Some((*leader, node));
+        }
+        if self.leaders.len() < self.most as usize {
+            self.leaders.push((node, sketch.clone()));
+        }
+        None
+    }
+}
+
+/// The links of one crowd, given in ascending order of nodes.
 pub(super) fn links<'a>(
     members: impl Iterator<Item = (Node, &'a Sketch)>,
     least_resemblance: f64,
     most_leaders: u32,
 ) -> Vec<(Node, Node)> {
-    let mut leaders: Vec<(Node, &Sketch)> = Vec::new();
-    let mut links = Vec::new();
-    for (node, sketch) in members {
-        match leaders.iter().find(|(_, leader)| leader.resembles(sketch, least_resemblance)) {
-            Some((leader, _)) => links.push((*leader, node)),
-            None if leaders.len() < most_leaders as usize => leaders.push((node, sketch)),
-            None => {}
-        }
-    }
-    links
+    let mut leaders = Leaders::new(least_resemblance, most_leaders);
+    members.filter_map(|(node, sketch)| leaders.meet(node, sketch)).collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod bands;
 mod cluster;
 mod components;
 mod crowds;
+pub(crate) mod durable;
 mod edges;
 mod groups;
 mod interner;
@@ -36,6 +37,7 @@ mod state;
 mod table;
 mod turns;
 
-pub(crate) use cluster::cluster;
+pub(crate) use cluster::{Clustered, cluster};
 pub use settings::DedupSettings;
+pub(crate) use state::DurableDedup;
 pub use state::{DedupState, MemoryDedup, dedup};

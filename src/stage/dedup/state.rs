@@ -1,10 +1,13 @@
 //! Dedup of fragments, behind the trait that a durable form of its state will implement, too.
 
 use super::cluster::{Clustered, cluster};
+use super::durable::{Durable, Stored, durable_cluster};
 use super::settings::DedupSettings;
-use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signed, Stage, Verdict};
+use super::sketch::Node;
+use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signature, Signed, Stage, Verdict};
 use crate::stage::by_key::consolidate;
 use crate::stage::verdicts::Verdicts;
+use crate::state::codec::{self, Codec, PLACE};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
@@ -40,23 +43,51 @@ struct Member {
     tick: u64,
 }
 
+impl Stored for Member {
+    const WIDTH: usize = PLACE + 2 + 8;
+
+    fn put(&self, codec: &Codec, out: &mut Vec<u8>) {
+        codec.put_place(self.place, out);
+        codec::put_lang(self.lang, out);
+        out.extend_from_slice(&self.tick.to_be_bytes());
+    }
+
+    fn take(codec: &Codec, mut bytes: &[u8]) -> Self {
+        let place = codec.place(&mut bytes);
+        let lang = codec::lang(&mut bytes);
+        Self { place, lang, tick: u64::from_be_bytes(codec::take(&mut bytes)) }
+    }
+}
+
+/// Keeps its state on disk: see [`durable`](super::durable).
+pub(crate) struct DurableDedup(pub(crate) Durable);
+
+impl DedupState for DurableDedup {
+    fn judge<'s>(&self, rows: VecCollection<'s, Epoch, Signed>) -> Verdicts<'s> {
+        verdicts_of(durable_cluster(&self.0, members_of(rows)))
+    }
+}
+
 impl DedupState for MemoryDedup {
     fn judge<'s>(&self, rows: VecCollection<'s, Epoch, Signed>) -> Verdicts<'s> {
-        let rows = rows.map(|Signed { row, signature }| {
-            let FragmentRow { place, lang, content, tick } = row;
-            (content, signature, Member { place, lang, tick })
-        });
-        let Clustered { survivors, exact, near } = cluster("dedup", rows, &self.settings);
-        let kept = survivors.map(|(content, Member { place, lang, tick })| FragmentRow {
-            place,
-            lang,
-            content,
-            tick,
-        });
-        let exact = exact.map(|(_, row)| note(row, Reason::ExactDuplicate));
-        let near = near.map(|(_, row)| note(row, Reason::NearDuplicate));
-        Verdicts { kept: consolidate("dedup/kept", kept), dropped: exact.concat(near) }
+        verdicts_of(cluster("dedup", members_of(rows), &self.settings))
     }
+}
+
+fn members_of(rows: VecCollection<'_, Epoch, Signed>) -> VecCollection<'_, Epoch, (Node, Signature, Member)> {
+    rows.map(|Signed { row, signature }| {
+        let FragmentRow { place, lang, content, tick } = row;
+        (content, signature, Member { place, lang, tick })
+    })
+}
+
+fn verdicts_of(clustered: Clustered<'_, Member>) -> Verdicts<'_> {
+    let Clustered { survivors, exact, near } = clustered;
+    let kept =
+        survivors.map(|(content, Member { place, lang, tick })| FragmentRow { place, lang, content, tick });
+    let exact = exact.map(|(_, row)| note(row, Reason::ExactDuplicate));
+    let near = near.map(|(_, row)| note(row, Reason::NearDuplicate));
+    Verdicts { kept: consolidate("dedup/kept", kept), dropped: exact.concat(near) }
 }
 
 fn note(Member { place, lang, .. }: Member, reason: Reason) -> Note {

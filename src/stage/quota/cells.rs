@@ -4,11 +4,13 @@ use super::apportion::apportion;
 use super::settings::QuotaSettings;
 use crate::model::{Epoch, Note, Reason, Ruling, Scored, Stage, Verdict, micros};
 use crate::stage::by_key::reduce;
+use crate::stage::cut::{CutContext, CutIn, cut};
 use crate::stage::ranked::BestFirst;
 use crate::stage::shares::{Shares, natural, take_least};
 use crate::stage::threshold::share_of;
 use crate::stage::verdicts::Verdicts;
 use differential_dataflow::VecCollection;
+use std::sync::Arc;
 
 /// Wires the stage; the contract is on the page of the module.
 pub fn quota<'s>(rows: VecCollection<'s, Epoch, Scored>, settings: &QuotaSettings) -> Verdicts<'s, Scored> {
@@ -39,6 +41,38 @@ pub fn quota<'s>(rows: VecCollection<'s, Epoch, Scored>, settings: &QuotaSetting
     Verdicts {
         kept: kept.map(|(_, ranked)| ranked.scored),
         dropped: low.concat(left.map(|(_, ranked)| note(&ranked.scored, Reason::CellFull, 0))),
+    }
+}
+
+/// As [`quota`], from durable state: the changes of a delta.
+pub(crate) fn quota_durable<'s>(
+    rows: VecCollection<'s, Epoch, Scored>,
+    settings: &QuotaSettings,
+    ctx: &CutContext,
+) -> Verdicts<'s, Scored> {
+    let floor = settings.floor.map_or(i64::MIN, micros);
+    let rate = micros(settings.target_rate);
+    if rate >= 1_000_000 {
+        return quota(rows, settings);
+    }
+    let low = rows.clone().filter(move |scored| scored.score < floor).map(|scored| {
+        let score = scored.score;
+        note(&scored, Reason::LowScore, score)
+    });
+    let alpha = micros(settings.alpha).clamp(0, 1_000_000).unsigned_abs();
+    let rows = rows.map(move |scored| match scored.score < floor {
+        true => CutIn::Count(scored.row.lang),
+        false => CutIn::Row(scored.cell, scored),
+    });
+    let wanted = move |_, all: u64, cells: &[(u32, u64)]| {
+        let counts: Vec<u64> = cells.iter().map(|(_, count)| *count).collect();
+        apportion(share_of(rate, all), &counts, alpha)
+    };
+    let judged = cut(ctx, rows, Arc::new(wanted));
+    Verdicts {
+        kept: judged.clone().filter(|(kept, _)| *kept).map(|(_, scored)| scored),
+        dropped: low
+            .concat(judged.filter(|(kept, _)| !*kept).map(|(_, scored)| note(&scored, Reason::CellFull, 0))),
     }
 }
 

@@ -12,4 +12,5 @@ mod power;
 mod settings;
 
 pub use cells::quota;
+pub(crate) use cells::quota_durable;
 pub use settings::QuotaSettings;

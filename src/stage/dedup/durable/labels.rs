@@ -1,0 +1,94 @@
+//! Writes the labels that change, and compares those that were computed for the state before with its tables.
+
+use super::{Durable, NODE, Node};
+use crate::error::{Error, Result};
+use crate::model::Epoch;
+use crate::stage::gather::{BEFORE, Gather, Give};
+use crate::state::sorter::Sorter;
+use differential_dataflow::VecCollection;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use xxhash_rust::xxh3::xxh3_64;
+
+pub(super) struct Labelled {
+    ctx: Durable,
+    labels: Sorter,
+    members: Sorter,
+}
+
+impl Labelled {
+    pub(super) fn new(ctx: &Durable) -> Self {
+        let (labels, members) = (ctx.sorter("labels", 2 * NODE), ctx.sorter("members", 2 * NODE));
+        Self { ctx: ctx.clone(), labels, members }
+    }
+}
+
+impl Gather for Labelled {
+    type In = (Node, u128);
+    type Out = ();
+
+    fn take(&mut self, (node, label): Self::In, diff: isize) -> Result<()> {
+        let count = i32::try_from(diff).unwrap_or(i32::MAX);
+        self.labels.push(&pair(node, label), count)?;
+        self.members.push(&pair(label, node), count)
+    }
+
+    fn work(self, _out: &mut Give<'_, ()>) -> Result<()> {
+        let Self { ctx, labels, members } = self;
+        for (table, sorter) in [("labels", labels), ("members", members)] {
+            ctx.store.add(&ctx.name(table), sorter.finish()?.into_run(ctx.store.path())?);
+        }
+        Ok(())
+    }
+}
+
+fn pair(a: u128, b: u128) -> [u8; 2 * NODE] {
+    let mut row = [0; 2 * NODE];
+    row[..NODE].copy_from_slice(&a.to_be_bytes());
+    row[NODE..].copy_from_slice(&b.to_be_bytes());
+    row
+}
+
+/// Sums over all workers of the hashes of labels: equal sums are, but for chance, equal labels.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    computed: AtomicU64,
+    stored: AtomicU64,
+}
+
+impl Check {
+    /// Sums up both sides as they come.
+    pub(super) fn compare<'s>(
+        self: &Arc<Self>,
+        computed: VecCollection<'s, Epoch, (Node, u128)>,
+        stored: VecCollection<'s, Epoch, (Node, u128)>,
+    ) {
+        let (here, there) = (Arc::clone(self), Arc::clone(self));
+        computed.inspect(move |((node, label), epoch, diff)| {
+            if *epoch == BEFORE {
+                add(&here.computed, *node, *label, *diff);
+            }
+        });
+        stored.inspect(move |((node, label), _, diff)| add(&there.stored, *node, *label, *diff));
+    }
+
+    /// Whether both sides are equal.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the remedy if they are not.
+    pub(crate) fn agrees(&self, stage: &str) -> Result<()> {
+        let (computed, stored) = (self.computed.load(Ordering::Relaxed), self.stored.load(Ordering::Relaxed));
+        if computed == stored {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "state damaged: how=labels of {stage} are not those of its edges, remedy=delete the folder `epochs` of the state \
+             and run again: it is built anew from artefacts and shards, no answer is paid twice and nothing that was \
+             published is lost"
+        )))
+    }
+}
+
+fn add(sum: &AtomicU64, node: Node, label: u128, diff: isize) {
+    sum.fetch_add(xxh3_64(&pair(node, label)).wrapping_mul((diff as i64).cast_unsigned()), Ordering::Relaxed);
+}

@@ -1,0 +1,205 @@
+//! Clusters whose state lies on disk: what a delta changes, at a cost that follows the delta.
+//!
+//! **Why**: a crawl of months does not fit memory, and next month's is a small part of it. Tables hold what is known;
+//! only the clusters that a delta touches are loaded, and differential dataflow runs over those alone.
+//! **In** rows that come and go. **Out** the changes of verdicts, at epoch 1. **State** see below; memory is that of the
+//! sorters (`state.sort_bytes` each) and of the edges in touched clusters.
+//!
+//! | table | key | of |
+//! | --- | --- | --- |
+//! | `docs` | node, row | every row |
+//! | `sketches` | node, sketch | every node |
+//! | `bands` | cut band key (6 bytes), first 8 bytes of the node | every node, once per key |
+//! | `edges` | node, other node; counts bands | both directions of every verified pair |
+//! | `labels`, `members` | node, label; label, node | every node with an edge |
+//!
+//! ```text
+//! rows ─ nodes ─┬─ bands ─┬─ pairs ─┐                    ┌─ labels (tables, and a check)
+//!               │         └ crowds ─┴─ edges ─ closure ──┼─ components ─┬─ near, survivors
+//!               ├─ least row of a node ────────┘ └─ members (epoch 0) ──┘
+//!               └─ exact
+//! ```
+//! The edges and rows of touched clusters as they stood are epoch 0, so what differential gives at epoch 1 is the change;
+//! and the labels that it computes for epoch 0 must be those of the table, which is checked.
+
+mod bands;
+mod closure;
+mod labels;
+mod members;
+mod nodes;
+mod pairs;
+mod sketches;
+
+use super::cluster::Clustered;
+use super::components::components;
+use super::settings::DedupSettings;
+use super::sketch::Node;
+use crate::model::{Epoch, Signature};
+use crate::stage::by_key::reduce;
+use crate::stage::gather::{NOW, gathered};
+use crate::state::codec::{Codec, Shape};
+use crate::state::sorter::Sorter;
+use crate::state::store::Store;
+use crate::state::table::View;
+use crate::stop::Stop;
+use bands::{BandOut, Bands};
+use closure::{Closure, Closed, Touched};
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use labels::Labelled;
+pub(crate) use labels::Check;
+use members::{Members, Stood};
+use nodes::{NodeOut, Nodes};
+use pairs::Pairs;
+use std::sync::Arc;
+use timely::dataflow::operators::vec::Filter;
+
+/// A row of a cluster that can be stored. Its bytes have its order, and rows that differ have different bytes.
+pub(crate) trait Stored: ExchangeData {
+    /// Bytes of a row.
+    const WIDTH: usize;
+    /// Writes it.
+    fn put(&self, codec: &Codec, out: &mut Vec<u8>);
+    /// Reads it.
+    fn take(codec: &Codec, bytes: &[u8]) -> Self;
+}
+
+/// What durable clusters need to know.
+#[derive(Clone)]
+pub(crate) struct Durable {
+    /// Tables are named `stage/what`.
+    pub(crate) stage: &'static str,
+    /// Where they are.
+    pub(crate) store: Arc<Store>,
+    /// Labels of shards.
+    pub(crate) codec: Codec,
+    /// Shape of signatures.
+    pub(crate) shape: Shape,
+    /// What resembles what.
+    pub(crate) settings: DedupSettings,
+    /// Bytes that a sorter may hold.
+    pub(crate) sort_bytes: usize,
+    /// Raised when a disk fails.
+    pub(crate) stop: Stop,
+    /// Compares labels.
+    pub(crate) check: Arc<Check>,
+}
+
+impl Durable {
+    fn name(&self, what: &str) -> String {
+        format!("{}/{what}", self.stage)
+    }
+
+    fn table(&self, what: &str) -> View {
+        self.store.table(&self.name(what))
+    }
+
+    fn sorter(&self, what: &'static str, key: usize) -> Sorter {
+        Sorter::new(what, key, self.sort_bytes, self.store.scratch())
+    }
+}
+
+const NODE: usize = 16;
+
+fn node_of(bytes: &[u8]) -> Node {
+    u128::from_be_bytes(bytes.get(..NODE).and_then(|node| node.try_into().ok()).unwrap_or_default())
+}
+
+/// The first 8 bytes of a node: what band rows hold of it. Two nodes that share them are both looked at.
+fn prefix_of(node: Node) -> u64 {
+    (node >> 64) as u64
+}
+
+/// Wires all of it. Only what changes is given, at epoch 1.
+pub(crate) fn durable_cluster<'s, R: Stored>(
+    ctx: &Durable,
+    rows: VecCollection<'s, Epoch, (Node, Signature, R)>,
+) -> Clustered<'s, R> {
+    let name = |what: &str| ctx.name(what);
+    let stop = &ctx.stop;
+    let by_node = |node: Node| prefix_of(node) ^ (node as u64);
+    let nodes = gathered(&name("nodes"), rows, move |(node, ..)| by_node(*node), stop, Nodes::new(ctx));
+    let keys = nodes.clone().flat_map(|out| match out {
+        NodeOut::Band { key, node } => Some((key, node)),
+        _ => None,
+    });
+    let met = gathered(&name("bands"), keys, |(key, _)| key.wrapping_mul(SPREAD), stop, Bands::new(ctx));
+    let pairs = met.clone().flat_map(|out| match out {
+        BandOut::Pair(a, b) => Some((a, b)),
+        BandOut::Edge(..) => None,
+    });
+    let crowded = met.flat_map(|out| match out {
+        BandOut::Edge(a, b) => Some((a, b)),
+        BandOut::Pair(..) => None,
+    });
+    let verified = gathered(&name("pairs"), pairs, |(a, b)| a ^ b.rotate_left(32), stop, Pairs::new(ctx));
+    let edges = verified.concat(crowded);
+    let touched = edges
+        .flat_map(|(a, b)| [Touched::Edge(a, b), Touched::Edge(b, a)])
+        .concat(nodes.clone().flat_map(|out| match out {
+            NodeOut::Least { node, old, new } => Some(Touched::Least(node, old, new)),
+            _ => None,
+        }));
+    let closed = gathered(&name("closure"), touched, move |row| by_node(row.node()), stop, Closure::new(ctx));
+    let affected = closed.clone().flat_map(|out| match out {
+        Closed::Label(label) => Some(label),
+        _ => None,
+    });
+    let stood = gathered(&name("members"), affected, move |label| by_node(*label), stop, Members::<R>::new(ctx));
+
+    let edges = closed
+        .clone()
+        .flat_map(|out| match out {
+            Closed::Edge(a, b) => Some((a, b)),
+            _ => None,
+        })
+        .concat(stood.clone().flat_map(|out| match out {
+            Stood::Edge(a, b) => Some((a, b)),
+            _ => None,
+        }));
+    let leasts = closed
+        .clone()
+        .flat_map(|out| match out {
+            Closed::Least(node, row) => Some((node, row)),
+            _ => None,
+        })
+        .concat(stood.clone().flat_map(|out| match out {
+            Stood::Least(node, row) => Some((node, row)),
+            _ => None,
+        }));
+    let labels = components(ctx.stage, edges);
+    ctx.check.compare(
+        labels.clone(),
+        stood.flat_map(|out| match out {
+            Stood::Label(node, label) => Some((node, label)),
+            _ => None,
+        }),
+    );
+    let changed = labels.clone().inner.filter(|(_, epoch, _)| *epoch == NOW).as_collection();
+    gathered(&name("labels"), changed, move |(node, _)| by_node(*node), stop, Labelled::new(ctx));
+
+    let labels = labels.arrange_by_key_named(&name("cluster_of"));
+    let by_node = leasts.clone().arrange_by_key_named(&name("rows"));
+    let members = by_node.join_core(labels, |node, row, label| Some((*label, (*node, row.clone()))));
+    let near = reduce(&name("near"), members, |_label, members, out| {
+        let survivor = members.iter().map(|((_, row), _)| row).min();
+        let lost = members.iter().filter(|((_, row), _)| Some(row) != survivor);
+        out.extend(lost.map(|(member, count)| ((*member).clone(), *count)));
+    })
+    .map(|(_label, member)| member);
+    let survivors = leasts.concat(near.clone().negate());
+    let now = |rows: VecCollection<'s, Epoch, (Node, R)>| {
+        rows.inner.filter(|(_, epoch, _)| *epoch == NOW).as_collection()
+    };
+    let alone = closed.flat_map(|out| match out {
+        Closed::Alone(node, row) => Some((node, row)),
+        _ => None,
+    });
+    let exact = nodes.flat_map(|out| match out {
+        NodeOut::Exact(node, row) => Some((node, row)),
+        _ => None,
+    });
+    Clustered { survivors: now(survivors).concat(alone), exact, near: now(near) }
+}
+
+/// An odd constant without structure: spreads keys over workers.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,0 +1,51 @@
+//! Verifies pairs: which of those that share a band resemble each other.
+
+use super::sketches::Sketches;
+use super::{Durable, Node};
+use crate::error::Result;
+use crate::stage::gather::{Gather, Give};
+use crate::state::sorter::Sorter;
+
+pub(super) struct Pairs {
+    ctx: Durable,
+    sorter: Sorter,
+}
+
+impl Pairs {
+    pub(super) fn new(ctx: &Durable) -> Self {
+        Self { ctx: ctx.clone(), sorter: ctx.sorter("pairs", 16) }
+    }
+}
+
+impl Gather for Pairs {
+    type In = (u64, u64);
+    type Out = (Node, Node);
+
+    fn take(&mut self, (a, b): Self::In, diff: isize) -> Result<()> {
+        let row = (u128::from(a) << 64 | u128::from(b)).to_be_bytes();
+        self.sorter.push(&row, i32::try_from(diff).unwrap_or(i32::MAX))
+    }
+
+    fn work(self, out: &mut Give<'_, (Node, Node)>) -> Result<()> {
+        let Self { ctx, sorter } = self;
+        let sorted = sorter.finish()?;
+        let mut pairs = sorted.read()?;
+        let (mut firsts, mut seconds) = (Sketches::new(&ctx)?, Sketches::new(&ctx)?);
+        let mut first = (None, Vec::new());
+        while pairs.next()? {
+            let pair = u128::from_be_bytes(pairs.key().try_into().unwrap_or_default());
+            let (a, b) = ((pair >> 64) as u64, pair as u64);
+            if first.0 != Some(a) {
+                first = (Some(a), firsts.of(a)?);
+            }
+            for (b, of_b) in seconds.of(b)? {
+                for (a, of_a) in &first.1 {
+                    if of_a.resembles(&of_b, ctx.settings.least_resemblance) {
+                        out.now((*a.min(&b), *a.max(&b)), pairs.count() as isize)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

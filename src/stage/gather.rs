@@ -1,0 +1,152 @@
+//! An operator that takes in all of a delta, then works on it once, on a thread beside its worker.
+//!
+//! **Why**: durable stages read sorted runs, and that is cheap only in the order of the runs: so a stage sorts what it
+//! takes, in bounded memory, and begins when nothing can follow. Its results go on in small batches, as fast as they are taken.
+//! The state before is epoch 0 and the delta epoch 1: a stage gives what it found at 0 and what changes at 1.
+
+use crate::error::Result;
+use crate::model::Epoch;
+use crate::source::prefetch::{Ahead, Prefetch};
+use crate::stop::Stop;
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+/// The epoch of what stood before.
+pub(crate) const BEFORE: Epoch = 0;
+/// The epoch of what changes.
+pub(crate) const NOW: Epoch = 1;
+
+/// Results that go on at a time.
+const BATCH: usize = 1024;
+
+/// What such an operator does.
+pub(crate) trait Gather: Send + 'static {
+    /// What it takes.
+    type In: ExchangeData;
+    /// What it gives.
+    type Out: ExchangeData;
+
+    /// Takes an update.
+    ///
+    /// # Errors
+    /// A disk that fails or is full.
+    fn take(&mut self, data: Self::In, diff: isize) -> Result<()>;
+
+    /// Works on all of it.
+    ///
+    /// # Errors
+    /// Damage, or a disk that fails or is full.
+    fn work(self, out: &mut Give<'_, Self::Out>) -> Result<()>;
+}
+
+type Batch<T> = (Epoch, Vec<(T, Epoch, isize)>);
+
+/// Takes results on their way.
+pub(crate) struct Give<'a, T> {
+    epoch: Epoch,
+    batch: Vec<(T, Epoch, isize)>,
+    send: &'a mut dyn FnMut(Batch<T>) -> Result<()>,
+}
+
+impl<T> Give<'_, T> {
+    /// A result that stood before.
+    pub(crate) fn before(&mut self, what: T, diff: isize) -> Result<()> {
+        self.push(what, BEFORE, diff)
+    }
+
+    /// A result that changes.
+    pub(crate) fn now(&mut self, what: T, diff: isize) -> Result<()> {
+        self.push(what, NOW, diff)
+    }
+
+    fn push(&mut self, what: T, epoch: Epoch, diff: isize) -> Result<()> {
+        if epoch != self.epoch || self.batch.len() >= BATCH {
+            self.flush()?;
+            self.epoch = epoch;
+        }
+        self.batch.push((what, epoch, diff));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        (self.send)((self.epoch, std::mem::take(&mut self.batch)))
+    }
+}
+
+/// Wires it. Updates of both epochs are taken alike.
+pub(crate) fn gathered<'s, G: Gather>(
+    name: &str,
+    updates: VecCollection<'s, Epoch, G::In>,
+    route: impl Fn(&G::In) -> u64 + 'static,
+    stop: &Stop,
+    gather: G,
+) -> VecCollection<'s, Epoch, G::Out> {
+    let scope = updates.inner.scope();
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let exchange = Exchange::new(move |update: &(G::In, Epoch, isize)| route(&update.0));
+    let mut input = builder.new_input(updates.inner, exchange);
+    let (output, results) = builder.new_output();
+    let mut output = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(G::Out, Epoch, isize)>>>::from(output);
+    let address = builder.operator_info().address;
+    let again = scope.activator_for(std::rc::Rc::clone(&address));
+    let wake = scope.worker().sync_activator_for(address.to_vec());
+    let (name, stop) = (name.to_owned(), stop.clone());
+    builder.build(move |capabilities| {
+        // Held until the work is done; on a stop it stays, as a stopped run must not look like a complete one.
+        let mut held = capabilities.into_iter().next();
+        let mut gather = Some(gather);
+        let mut idle = true;
+        let mut working: Option<Prefetch<Batch<G::Out>>> = None;
+        move |frontiers| {
+            input.for_each(|_, updates| {
+                idle &= updates.is_empty();
+                for (data, _, diff) in updates.drain(..) {
+                    if let Some(gather) = &mut gather
+                        && let Err(error) = gather.take(data, diff)
+                    {
+                        stop.raise(error);
+                    }
+                }
+            });
+            if stop.is_raised() {
+                working = None;
+                return;
+            }
+            if gather.is_some() && !frontiers.iter().any(|frontier| frontier.less_equal(&NOW)) {
+                let whole = gather.take().filter(|_| !idle);
+                let Some(gather) = whole else {
+                    held = None;
+                    return;
+                };
+                let started = Prefetch::work(&name, &stop, wake.clone(), move |send| {
+                    let mut give = Give { epoch: NOW, batch: Vec::new(), send };
+                    gather.work(&mut give)?;
+                    give.flush()
+                });
+                working = started.map_err(|error| stop.raise(error)).ok();
+            }
+            let Some(thread) = &working else { return };
+            match thread.poll() {
+                Ahead::Ready((epoch, mut batch)) => {
+                    if let Some(held) = &held {
+                        output.activate().session(&held.delayed(&epoch)).give_container(&mut batch);
+                    }
+                    again.activate();
+                }
+                Ahead::Pending => {}
+                Ahead::Ended if stop.is_raised() => {}
+                Ahead::Ended => {
+                    working = None;
+                    held = None;
+                }
+            }
+        }
+    });
+    results.as_collection()
+}
