@@ -26,9 +26,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub mod bundles;
 pub mod endpoints;
+pub mod state;
 
 pub use bundles::BundleSettings;
 pub use endpoints::{Api, EndpointSettings, Kind, Roles};
+pub use state::{Mode, StateSettings};
 
 /// Which ends of fragments the audit keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -77,6 +79,8 @@ pub struct Settings {
     pub dedup: DedupSettings,
     /// The budget: how many fragments of each lang the models see.
     pub sample: SampleSettings,
+    /// How much of what runs leave behind is used.
+    pub state: StateSettings,
     /// What a model stage has in flight.
     pub bundles: BundleSettings,
     /// Native response to English.
@@ -112,6 +116,7 @@ impl Default for Settings {
             sign: SignSettings::default(),
             dedup: DedupSettings::default(),
             sample: SampleSettings::default(),
+            state: StateSettings::default(),
             bundles: BundleSettings::default(),
             translate: TranslateSettings::default(),
             instruct: InstructSettings::default(),
@@ -125,7 +130,8 @@ impl Default for Settings {
 
 /// Settings that cannot change a row: left out of the fingerprint. The audit stands beside the rows, and what it
 /// holds is checked apart.
-const FREE: [&str; 12] = [
+const FREE: [&str; 13] = [
+    "state",
     "input",
     "output",
     "workers",
@@ -214,6 +220,7 @@ impl Settings {
         self.sign.check("sign")?;
         self.dedup.check("dedup")?;
         self.sample.check("sample")?;
+        self.state.check("state")?;
         self.bundles.check("bundles")?;
         self.translate.check("translate")?;
         self.instruct.check("instruct")?;
@@ -253,6 +260,27 @@ impl Settings {
         }
         // A toml table is a sorted map, so the text is canonical.
         Ok(xxh3_128(table.to_string().as_bytes()))
+    }
+
+    /// As [`fingerprint`](Self::fingerprint), of the settings under these keys (dotted) alone.
+    pub(crate) fn fingerprint_of(&self, keys: &[&str]) -> Result<u128> {
+        let mut table =
+            Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
+        for key in FREE {
+            forget(&mut table, key);
+        }
+        let mut text = String::new();
+        for key in keys {
+            let mut value = Some(&Value::Table(table.clone())).cloned();
+            for part in key.split('.') {
+                value = value.and_then(|value| value.get(part).cloned());
+            }
+            text.push_str(key);
+            text.push('=');
+            text.push_str(&value.map(|value| value.to_string()).unwrap_or_default());
+            text.push('\n');
+        }
+        Ok(xxh3_128(text.as_bytes()))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod curate;
 pub mod error;
 pub mod llm;
 pub mod model;
+pub mod points;
 pub mod sink;
 pub mod source;
 pub mod stage;

@@ -68,6 +68,9 @@ impl Bench {
     }
 }
 
+/// What runs from scratch keep everything in.
+const MEMORY: &str = "state.mode=memory";
+
 fn corpora(langs: &[&str]) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
     let mut shards = Vec::new();
@@ -165,9 +168,57 @@ fn a_broken_page_is_counted_and_its_repair_brings_the_rows_back() {
     let repaired = bench.run("out", 2, &[]).expect("a run");
     assert_eq!(faulted(&repaired), 0);
     bench.with_journal("out", "scratch");
-    let scratch = bench.run("scratch", 1, &[]).expect("a run");
+    let scratch = bench.run("scratch", 1, &[MEMORY]).expect("a run");
     assert_eq!(repaired.manifest.digest, scratch.manifest.digest);
     assert_ne!(repaired.manifest.digest, worse.manifest.digest);
+}
+
+/// Settings that the models do not know of, and some that they do.
+const SETTINGS: [&[&str]; 8] = [
+    &[],
+    &["select.threshold.target_rate=0.8"],
+    &["select.quota.target_rate=0.6"],
+    &["sample.per_lang=9"],
+    &["sample.langs.por_Latn=5", "select.near_instruction.least_resemblance=0.3"],
+    &["dedup.least_resemblance=0.5"],
+    &["score.least_cosine=0.0"],
+    &["audit=all"],
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
+
+    /// Shards come, change and go while settings change too, with any number of workers and little memory to sort in; what
+    /// stands after each run is what a run from scratch in memory says, audit and all.
+    #[test]
+    fn durable_equals_memory(
+        script in prop::collection::vec(
+            (0..4_usize, prop::option::of(0..6_usize), 0..SETTINGS.len(), any::<bool>(), 1..=3_usize), 2..5),
+    ) {
+        let bench = Bench::new();
+        let pool = corpora(&["por_Latn", "rus_Cyrl", "ell_Grek"]);
+        bench.put("9.parquet", &pool[4]);
+        for (step, (place, what, settings, all, workers)) in script.into_iter().enumerate() {
+            let name = format!("{place}.parquet");
+            match what {
+                Some(shard) => bench.put(&name, &pool[shard]),
+                None => drop(fs::remove_file(bench.shards().join(name))),
+            }
+            let mut sets = SETTINGS[settings].to_vec();
+            sets.extend(all.then_some("audit=all"));
+            let kept: Vec<&str> = sets.iter().copied().chain(["state.sort_bytes=65536"]).collect();
+            let durable = bench.run("out", workers, &kept).expect("a run");
+            let asked = bench.model.asked_at_all();
+            let fresh = format!("scratch{step}");
+            bench.with_journal("out", &fresh);
+            let scratch = bench.run(&fresh, 1, &[&sets[..], &[MEMORY]].concat()).expect("a run");
+            prop_assert_eq!(durable.manifest.digest, scratch.manifest.digest, "rows of step {}", step);
+            prop_assert_eq!(&durable.manifest.counts, &scratch.manifest.counts, "counts of step {}", step);
+            prop_assert_eq!(&durable.manifest.audit, &scratch.manifest.audit, "audit of step {}", step);
+            prop_assert_eq!(durable.manifest.state_name().expect("JSON"), scratch.manifest.state_name().expect("JSON"));
+            prop_assert_eq!(bench.model.asked_at_all(), asked, "a run from scratch with the journal asks nobody");
+        }
+    }
 }
 
 proptest! {
@@ -193,7 +244,7 @@ proptest! {
         let last = bench.run("out", 1, &[]).expect("a run");
         let asked = bench.model.asked_at_all();
         bench.with_journal("out", "scratch");
-        let scratch = bench.run("scratch", 2, &[]).expect("a run");
+        let scratch = bench.run("scratch", 2, &[MEMORY]).expect("a run");
         prop_assert_eq!(last.manifest.digest, scratch.manifest.digest);
         prop_assert_eq!(last.manifest.counts, scratch.manifest.counts);
         prop_assert_eq!(bench.model.asked_at_all(), asked, "a run from scratch with the journal asks nobody");

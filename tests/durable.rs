@@ -45,7 +45,8 @@ fn unsigned(scored: Scored) -> Scored {
 }
 
 fn rows_alone(script: Vec<Changes<Signed>>) -> Vec<Changes<FragmentRow>> {
-    let alone = |changes: Changes<Signed>| changes.into_iter().map(|(signed, diff)| (signed.row, diff)).collect();
+    let alone =
+        |changes: Changes<Signed>| changes.into_iter().map(|(signed, diff)| (signed.row, diff)).collect();
     script.into_iter().map(alone).collect()
 }
 

@@ -1,14 +1,14 @@
 //! The front of one worker: row groups to signed fragments. Text never leaves it.
 
 use super::job::Job;
-use super::wire::Share;
-use crate::model::{Epoch, Note, Rows, Signed, Stage};
+use crate::model::{Epoch, Lang, Note, Rows, Signed, Stage};
 use crate::source::Credits;
+use crate::source::tasks::Reading;
+use crate::stage::pieces::ReadCounts;
 use crate::stage::segment::Segmenter;
 use crate::stage::settle::Updates;
 use crate::stage::{identify, quality, read, segment, sign};
 use crate::stop::Stop;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::dataflow::operators::{Concatenate, Inspect};
@@ -28,13 +28,14 @@ pub(super) struct Front<'s> {
 pub(super) fn front<'s>(
     scope: Scope<'s, Epoch>,
     job: &Arc<Job>,
-    share: &Rc<RefCell<Share>>,
+    reading: &Arc<Reading>,
+    counts: &ReadCounts,
     stop: &Stop,
 ) -> Front<'s> {
     let source = &job.settings.source;
     let credits = Credits::new(source.in_flight_rows, source.in_flight_bytes);
-    let (rows, unread) = read::read(scope, &job.reading, &credits, stop);
-    let (rows, unread) = (rows_read(rows, job, share), rows_unread(unread, job, share));
+    let (rows, unread) = read::read(scope, reading, &credits, stop);
+    let (rows, unread) = (rows_read(rows, job, counts), rows_unread(unread, job, counts));
     let (drafts, uncut) = segment::segment(rows, Segmenter::new(&job.settings.segment));
     let (drafts, foreign) = identify::identify(drafts, Arc::clone(&job.identifier), &job.settings.identify);
     let (drafts, poor) = quality::quality(drafts, &job.settings.quality);
@@ -45,17 +46,12 @@ pub(super) fn front<'s>(
 }
 
 /// Counts the rows that could be read, and tells progress.
-fn rows_read<'s>(
-    rows: Stream<'s, Epoch, Rows>,
-    job: &Job,
-    share: &Rc<RefCell<Share>>,
-) -> Stream<'s, Epoch, Rows> {
-    let (progress, share) = (Arc::clone(&job.progress), Rc::clone(share));
+fn rows_read<'s>(rows: Stream<'s, Epoch, Rows>, job: &Job, counts: &ReadCounts) -> Stream<'s, Epoch, Rows> {
+    let (progress, counts) = (Arc::clone(&job.progress), Rc::clone(counts));
     rows.inspect_core(move |event| {
-        let Ok((_, rows)) = event else { return };
+        let Ok((epochs, rows)) = event else { return };
         progress.done(Stage::Read, rows.rows.len() as u64);
-        let mut share = share.borrow_mut();
-        rows.rows.iter().for_each(|row| share.hand(Stage::Read, row.lang, 1));
+        count(&counts, epochs.least().copied(), rows.rows.iter().map(|row| row.lang));
     })
 }
 
@@ -63,11 +59,18 @@ fn rows_read<'s>(
 fn rows_unread<'s>(
     notes: Stream<'s, Epoch, Vec<Note>>,
     job: &Job,
-    share: &Rc<RefCell<Share>>,
+    counts: &ReadCounts,
 ) -> Stream<'s, Epoch, Vec<Note>> {
-    let (progress, share) = (Arc::clone(&job.progress), Rc::clone(share));
-    notes.inspect(move |note| {
-        progress.done(Stage::Read, 1);
-        share.borrow_mut().hand(Stage::Read, note.lang, 1);
+    let (progress, counts) = (Arc::clone(&job.progress), Rc::clone(counts));
+    notes.inspect_core(move |event| {
+        let Ok((epochs, notes)) = event else { return };
+        progress.done(Stage::Read, notes.len() as u64);
+        count(&counts, epochs.least().copied(), notes.iter().map(|note| note.lang));
     })
+}
+
+fn count(counts: &ReadCounts, epoch: Option<Epoch>, langs: impl Iterator<Item = Lang>) {
+    let mut counts = counts.borrow_mut();
+    let counts = counts.entry(epoch.unwrap_or_default()).or_default();
+    langs.for_each(|lang| *counts.entry(lang).or_default() += 1);
 }

@@ -3,8 +3,9 @@
 //! **Why**: a typo, a broken shard, a missing model or key must cost seconds. Only what is opened here can be asked
 //! later, and the fingerprint is complete before the first row is read.
 
+use super::change::{Change, Making};
 use super::roles::{self, Endpoints, Roles, Shared};
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::error::Result;
 use crate::llm::Role;
 use crate::llm::embedded::lid::Lid;
@@ -18,7 +19,7 @@ use crate::sink::snapshot::Output;
 use crate::source::list::{self, Shard};
 use crate::source::open::Files;
 use crate::source::shard::{Survey, survey};
-use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
+use crate::source::tasks::{ReadProgress, Reading, Task, TaskQueue};
 use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::reread::Rereading;
@@ -42,6 +43,8 @@ pub struct Job {
     pub(super) roles: Roles,
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Arc<Progress>,
+    /// What durable state makes of it; without one, everything is in memory.
+    pub(super) change: Option<Arc<Change>>,
 }
 
 impl Job {
@@ -63,6 +66,11 @@ impl Job {
     /// Bytes of text of all shards, as their footers tell.
     pub fn text_bytes(&self) -> u64 {
         self.surveys.iter().map(|survey| survey.text_bytes).sum()
+    }
+
+    /// What durable state makes of the run; `None` in memory.
+    pub fn change(&self) -> Option<&Change> {
+        self.change.as_deref()
     }
 
     /// How far each stage is.
@@ -150,14 +158,23 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         versions,
         store: output.store(),
     };
+    let change = match settings.state.mode {
+        Mode::Memory => None,
+        Mode::Durable => {
+            let making = Making { settings: &settings, versions: &parts.versions, prompts: &prompts };
+            let change = Change::of(&output.state(), known.as_deref(), &making, &entries, &surveys)?;
+            Some(Arc::new(change))
+        }
+    };
     let segmenter = Segmenter::new(&settings.segment);
     let progress = Arc::new(Progress::default());
-    progress.expect(Stage::Read, surveys.iter().map(|survey| u64::from(survey.rows)).sum());
+    progress.expect(Stage::Read, rows_to_read(change.as_deref(), &surveys));
     let reading = Reading {
         shards: Arc::clone(&shards),
         open: Arc::new(Files),
         settings: settings.source.clone(),
         tasks: Arc::new(TaskQueue::all(&surveys)),
+        epoch_per_task: false,
         progress: Arc::new(ReadProgress::default()),
     };
     let rereading = Rereading {
@@ -179,9 +196,17 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         roles,
         journal,
         progress,
+        change,
         output,
         settings,
     })
+}
+
+fn rows_to_read(change: Option<&Change>, surveys: &[Survey]) -> u64 {
+    let Some(change) = change else { return surveys.iter().map(|survey| u64::from(survey.rows)).sum() };
+    let rows =
+        |task: &Task| surveys.get(task.shard as usize)?.row_groups.get(task.row_group as usize).copied();
+    change.missing.iter().filter_map(rows).map(u64::from).sum()
 }
 
 /// The shards as the manifest will name them. A shard whose size and time of writing are as in the manifest before is

@@ -12,6 +12,8 @@
 //! **Why two passes over the models**: selection compares all exchanges, so text cannot wait for it in memory. What
 //! is selected is read again and its replies come from the journal, so the second pass pays for localize alone.
 
+mod change;
+mod durable;
 mod front;
 mod job;
 mod models;
@@ -20,6 +22,7 @@ pub mod roles;
 mod run;
 mod wire;
 
+pub use change::{Change, Restart};
 pub use job::{Given, Job, prepare};
 pub use outcome::{Outcome, Work};
 pub use roles::{Endpoints, Roles};

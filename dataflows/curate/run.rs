@@ -3,13 +3,14 @@
 //! **Why**: nothing is visible until everything is there. Parts are written under content names beside the snapshot
 //! that readers see; the one switch at the end is the only step that they can notice.
 
+use super::durable;
 use super::job::{Given, Job, prepare};
 use super::outcome::{Outcome, Work, costs_of};
 use super::wire::{Share, build, tally_of};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::sink::card::card;
-use crate::sink::manifest::Manifest;
+use crate::sink::manifest::{AuditFile, Manifest, Part};
 use crate::stop::Stop;
 use crate::telemetry::{Stopwatch, Tally};
 use crate::workers;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Snapshots that are kept beside the one that readers see.
-const KEEP: usize = 2;
+pub(super) const KEEP: usize = 2;
 
 /// Prepares a run and carries it out.
 ///
@@ -48,6 +49,9 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
             seconds: watch.seconds(),
         });
     }
+    if job.change.is_some() {
+        return durable::execute(job, runtime, stop, &watch);
+    }
     let shares = {
         let (job, runtime, flag) = (Arc::clone(job), runtime.clone(), stop.clone());
         workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &runtime, &flag)))?
@@ -67,17 +71,20 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
 }
 
 fn manifest_of(job: &Job, shares: &[Share], tally: &Tally) -> Manifest {
+    let parts = shares.iter().flat_map(|share| share.parts.iter().cloned()).collect();
+    let audited = shares.iter().flat_map(|share| &share.audited);
+    manifest_from(job, parts, audited.flat_map(|audited| audited.files.clone()).collect(), tally)
+}
+
+/// The manifest of a run that ends with these files.
+pub(super) fn manifest_from(job: &Job, parts: Vec<Part>, audit: Vec<AuditFile>, tally: &Tally) -> Manifest {
     let manifest = Manifest {
         fingerprint: job.parts.fingerprint,
         versions: job.parts.versions.clone(),
         audit_mode: job.settings.audit,
         shards: job.entries.clone(),
-        parts: shares.iter().flat_map(|share| share.parts.iter().cloned()).collect(),
-        audit: shares
-            .iter()
-            .flat_map(|share| &share.audited)
-            .flat_map(|audited| audited.files.clone())
-            .collect(),
+        parts,
+        audit,
         counts: tally.counts(),
         ..Manifest::default()
     };
@@ -85,7 +92,7 @@ fn manifest_of(job: &Job, shares: &[Share], tally: &Tally) -> Manifest {
 }
 
 /// How many parts of `manifest` were there before.
-fn standing(job: &Job, manifest: &Manifest) -> usize {
+pub(super) fn standing(job: &Job, manifest: &Manifest) -> usize {
     let known = job.known.as_deref().map_or(&[][..], |known| &known.parts);
     manifest.parts.iter().filter(|part| known.contains(part)).count()
 }

@@ -5,13 +5,15 @@ use super::job::Job;
 use super::models::{credits, english, native};
 use crate::error::{Error, Result};
 use crate::model::{Bundle, Epoch, Lang, Note, Stage};
-use crate::sink::audit::{AuditContext, Audited, audit};
+use crate::sink::audit::{AuditContext, Audited, Before, audit};
 use crate::sink::manifest::Part;
 use crate::sink::parts;
+use crate::source::Credits;
 use crate::stage::dedup::{DedupState, MemoryDedup};
+use crate::stage::pieces::ReadCounts;
 use crate::stage::reread::{Route, Wanted, reread};
 use crate::stage::reuse::{Reused, reuse};
-use crate::stage::settle::{Updates, settle};
+use crate::stage::settle::{Settled, Updates, settle};
 use crate::stage::sign::{SignSettings, Signer};
 use crate::stage::{sample, select};
 use crate::stop::Stop;
@@ -59,8 +61,10 @@ pub(super) fn build(
     let passes = [credits(job), credits(job)];
     let [first, second] = passes.clone();
     let (job, runtime, stop) = (Arc::clone(job), runtime.clone(), stop.clone());
+    let read = ReadCounts::default();
+    let counts = Rc::clone(&read);
     let front_credits = worker.dataflow::<Epoch, _, _>(move |scope| {
-        let Front { signed, notes, credits } = front(scope, &job, &collect, &stop);
+        let Front { signed, notes, credits } = front(scope, &job, &job.reading, &counts, &stop);
         let signed = counted(signed, Stage::Dedup, &collect, |row| row.row.lang);
         let dedup = MemoryDedup::new(job.settings.dedup.clone()).judge(signed.as_collection());
         let sampled = sample::sample(dedup.kept, &job.settings.sample);
@@ -71,8 +75,17 @@ pub(super) fn build(
         let bundles = reread(admitted, Route::Block, &job.rereading, &first, &stop);
         let bundles = counted_rows(bundles, Stage::Translate, &collect);
         let scored = english(bundles, &job.roles, &runtime, &stop, Some(&job.progress));
-        let (scored, failed) =
-            settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
+        let settled = settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
+        let failed = settled.clone().flat_map(|(settled, epoch, diff)| match settled {
+            Settled::Ended(row, verdict) => {
+                Some((Note { place: row.place, lang: row.lang, verdict }, epoch, diff))
+            }
+            Settled::Scored(_) => None,
+        });
+        let scored = settled.flat_map(|(settled, epoch, diff)| match settled {
+            Settled::Scored(scored) => Some((scored, epoch, diff)),
+            Settled::Ended(..) => None,
+        });
         let chosen = select::select(scored.as_collection(), &job.settings.select);
         let chosen_rows = counted(chosen.kept.inner, Stage::Localize, &collect, |row| row.row.lang);
         let Reused { wanted, parts: standing, notes: stood } =
@@ -97,22 +110,31 @@ pub(super) fn build(
             mode: job.settings.audit,
             fingerprint: job.parts.fingerprint,
             store: job.output.store(),
+            before: Before::default(),
         };
         audit(notes, Arc::new(ctx), stop)
             .inspect(move |audited| collect.borrow_mut().audited.push(audited.clone()));
         credits
     });
     move || {
-        let share = Rc::try_unwrap(share).map_err(|_| Error::bug("the dataflow outlives its worker"))?;
-        let mut share = share.into_inner();
-        let [first, second] = passes;
-        share.peaks = [front_credits.peak_bytes(), first.peak_bytes(), second.peak_bytes()];
-        Ok(share)
+        for (lang, count) in read.borrow().values().flatten() {
+            share.borrow_mut().hand(Stage::Read, *lang, *count);
+        }
+        finished(share, front_credits.peak_bytes(), &passes)
     }
 }
 
+/// The share of a worker whose dataflow is complete.
+pub(super) fn finished(share: Rc<RefCell<Share>>, front: u64, passes: &[Rc<Credits>; 2]) -> Result<Share> {
+    let share = Rc::try_unwrap(share).map_err(|_| Error::bug("the dataflow outlives its worker"))?;
+    let mut share = share.into_inner();
+    let [first, second] = passes;
+    share.peaks = [front, first.peak_bytes(), second.peak_bytes()];
+    Ok(share)
+}
+
 /// Counts what a stage is handed.
-fn counted<'s, R: Clone + 'static>(
+pub(super) fn counted<'s, R: Clone + 'static>(
     rows: Stream<'s, Epoch, Updates<R>>,
     stage: Stage,
     share: &Rc<RefCell<Share>>,

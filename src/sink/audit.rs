@@ -7,22 +7,24 @@
 
 use super::columns::properties;
 use super::file::ContentFile;
-use super::manifest::AuditFile;
+use super::manifest::{AuditFile, reason_of, ruling_of, stage_of};
 use super::part::failed;
 use super::snapshot::AUDIT;
 use crate::config::Audit;
 use crate::error::{Error, Result};
-use crate::model::{Epoch, Note, Ruling};
+use crate::model::{Epoch, Lang, Note, Place, Ruling, Stage, Verdict};
+use crate::stage::gather::NOW;
 use crate::stop::Stop;
 use crate::telemetry::Tally;
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use differential_dataflow::consolidation::consolidate;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -45,6 +47,17 @@ pub struct AuditContext {
     pub fingerprint: u128,
     /// Where files are kept: [`Output::store`](super::Output::store).
     pub store: PathBuf,
+    /// What was audited before, where notes are changes.
+    pub before: Before,
+}
+
+/// The audit of the snapshot before.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Its files, by the position of their shard.
+    pub files: BTreeMap<u32, PathBuf>,
+    /// Stages from this one on start anew: what ended there does not count.
+    pub below: Option<Stage>,
 }
 
 /// What one worker knows once an epoch is sealed: everything up to it.
@@ -54,6 +67,8 @@ pub struct Audited {
     pub tally: Tally,
     /// A file per shard with notes that the mode wants.
     pub files: Vec<AuditFile>,
+    /// Shards that were looked at; the files of others stand.
+    pub touched: BTreeSet<u32>,
 }
 
 /// The columns of the audit, in order.
@@ -84,19 +99,35 @@ struct Held {
     tally: Tally,
     notes: BTreeMap<u32, Vec<(Note, isize)>>,
     files: BTreeMap<u32, AuditFile>,
+    loaded: BTreeSet<u32>,
 }
 
 impl Held {
     /// Takes in an epoch and writes the files of the shards that it touched.
-    fn seal(&mut self, ctx: &AuditContext, tally: &Tally, wanted: Vec<(Note, isize)>) -> Result<Audited> {
+    fn seal(
+        &mut self,
+        ctx: &AuditContext,
+        tally: &Tally,
+        wanted: Vec<(Note, isize)>,
+        mine: impl Fn(u32) -> bool,
+    ) -> Result<Audited> {
         self.tally.merge(tally);
         let mut touched = BTreeSet::new();
         for (note, diff) in wanted {
             touched.insert(note.place.shard);
             self.notes.entry(note.place.shard).or_default().push((note, diff));
         }
+        if ctx.before.below.is_some() {
+            touched.extend(ctx.before.files.keys().filter(|shard| mine(**shard)));
+        }
         for shard in touched {
             let notes = self.notes.entry(shard).or_default();
+            if self.loaded.insert(shard)
+                && let Some(path) = ctx.before.files.get(&shard)
+            {
+                let below = |note: &Note| ctx.before.below.is_none_or(|below| note.verdict.stage < below);
+                notes.extend(read_file(path, shard)?.into_iter().filter(below).map(|note| (note, 1)));
+            }
             consolidate(notes);
             self.files.remove(&shard);
             if notes.is_empty() {
@@ -105,7 +136,11 @@ impl Held {
                 self.files.insert(shard, write_file(ctx, shard, notes)?);
             }
         }
-        Ok(Audited { tally: self.tally.clone(), files: self.files.values().cloned().collect() })
+        Ok(Audited {
+            tally: self.tally.clone(),
+            files: self.files.values().cloned().collect(),
+            touched: self.loaded.clone(),
+        })
     }
 }
 
@@ -156,8 +191,61 @@ fn batch_of(notes: &[(Note, isize)], key: &str) -> Result<RecordBatch> {
         .map_err(|cause| Error::bug("columns do not fit their schema").because(cause))
 }
 
+/// The notes of one shard, as they were written.
+fn read_file(path: &Path, shard: u32) -> Result<Vec<Note>> {
+    let unfit = || {
+        Error::unavailable(format!(
+            "audit not understood: path={}, remedy=delete the folder `epochs` of the state and run again",
+            path.display()
+        ))
+    };
+    let file =
+        std::fs::File::open(path).map_err(|cause| super::file::away("audit unreadable", path, cause))?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build);
+    let mut notes = Vec::new();
+    for batch in reader.map_err(|cause| unfit().because(cause))? {
+        let batch = batch.map_err(|cause| unfit().because(cause))?;
+        let text = |name: &str| {
+            batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>()).ok_or_else(unfit)
+        };
+        let whole = |name: &str| {
+            batch
+                .column_by_name(name)
+                .and_then(|column| column.as_primitive_opt::<Int64Type>())
+                .ok_or_else(unfit)
+        };
+        let values =
+            batch.column_by_name("value").and_then(|column| column.as_primitive_opt::<Float64Type>());
+        let (values, rows, starts) = (values.ok_or_else(unfit)?, whole("row")?, whole("start")?);
+        let (langs, stages, rulings, reasons) =
+            (text("lang")?, text("stage")?, text("verdict")?, text("reason")?);
+        for at in 0..batch.num_rows() {
+            let small = |column: &Int64Array| u32::try_from(column.value(at)).map_err(|_| unfit());
+            let verdict = Verdict {
+                stage: stage_of(stages.value(at)).ok_or_else(unfit)?,
+                ruling: ruling_of(rulings.value(at)).ok_or_else(unfit)?,
+                reason: reason_of(reasons.value(at)).ok_or_else(unfit)?,
+                value: crate::model::micros(values.value(at)),
+            };
+            let lang = Lang::from_tag(langs.value(at)).unwrap_or(Lang::UND);
+            notes.push(Note {
+                place: Place { shard, row: small(rows)?, start: small(starts)? },
+                lang,
+                verdict,
+            });
+        }
+    }
+    Ok(notes)
+}
+
 fn wants(mode: Audit, note: &Note) -> bool {
     mode == Audit::All || note.verdict.ruling == Ruling::Faulted
+}
+
+/// Which worker keeps the notes of a shard.
+fn route(shard: u32) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(&shard.to_le_bytes())
 }
 
 /// Wires the audit; the contract is on the module page.
@@ -166,14 +254,18 @@ pub fn audit(
     ctx: Arc<AuditContext>,
     stop: Stop,
 ) -> Stream<'_, Epoch, Vec<Audited>> {
-    let by_shard = Exchange::new(|(note, _, _): &(Note, Epoch, isize)| {
-        xxhash_rust::xxh3::xxh3_64(&note.place.shard.to_le_bytes())
-    });
+    let by_shard = Exchange::new(|(note, _, _): &(Note, Epoch, isize)| route(note.place.shard));
+    let (index, peers) = (notes.scope().index() as u64, notes.scope().peers() as u64);
     notes.unary_frontier::<CapacityContainerBuilder<Vec<Audited>>, _, _, _>(
         by_shard,
         "sink/audit",
-        move |_, _| {
+        move |capability, _| {
             let mut early: BTreeMap<Epoch, Early> = BTreeMap::new();
+            if ctx.before.below.is_some() {
+                // Files lose notes even where none comes.
+                let capability = capability.delayed(&NOW);
+                early.insert(NOW, Early { capability, tally: Tally::default(), wanted: Vec::new() });
+            }
             let mut held = Held::default();
             move |(input, frontier), output| {
                 input.for_each_stamp(|stamp, batches| {
@@ -195,7 +287,7 @@ pub fn audit(
                         break;
                     }
                     let Early { capability, tally, wanted } = entry.remove();
-                    match held.seal(&ctx, &tally, wanted) {
+                    match held.seal(&ctx, &tally, wanted, |shard| route(shard) % peers == index) {
                         Ok(audited) => output.session(&capability).give(audited),
                         Err(error) => stop.raise(error),
                     }

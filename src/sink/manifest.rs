@@ -255,6 +255,17 @@ impl Manifest {
         untouched(self) == untouched(other)
     }
 
+    /// What the state that belongs to this snapshot is named after: a hash of all that it says, whenever the shards were
+    /// last touched.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn state_name(&self) -> Result<u128> {
+        let mut manifest = self.clone();
+        manifest.shards.iter_mut().for_each(|shard| shard.modified_ns = 0);
+        Ok(xxhash_rust::xxh3::xxh3_128(manifest.text()?.as_bytes()))
+    }
+
     /// The entry of a shard.
     pub fn shard(&self, key: &str) -> Option<&ShardEntry> {
         let at = self.shards.binary_search_by(|shard| shard.key.as_str().cmp(key));

@@ -14,6 +14,7 @@ use super::file::{TEMPORARY, away, sync_folder};
 use super::manifest::{Manifest, NAME};
 use super::names::is_plain;
 use crate::error::{Error, Result};
+use crate::points::reached;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -159,6 +160,7 @@ impl Output {
         for folder in folders.iter().chain([&staged]) {
             sync_folder(folder)?;
         }
+        reached("snapshot staged");
         Ok(staged)
     }
 
@@ -169,6 +171,7 @@ impl Output {
         let folder = self.folder.join(SNAPSHOTS).join(name);
         fs::rename(staged, &folder).map_err(|cause| away("snapshot not named", &folder, cause))?;
         sync_folder(&self.folder.join(SNAPSHOTS))?;
+        reached("snapshot named");
         let link = self.folder.join(format!("{CURRENT}{TEMPORARY}"));
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(Path::new(SNAPSHOTS).join(name), &link)
@@ -176,6 +179,7 @@ impl Output {
         let current = self.folder.join(CURRENT);
         fs::rename(&link, &current).map_err(|cause| away("snapshot not published", &current, cause))?;
         sync_folder(&self.folder)?;
+        reached("snapshot switched");
         Ok(folder)
     }
 

@@ -20,6 +20,8 @@ pub struct Chunk {
     pub notes: Vec<Note>,
     /// It is the last of its row group.
     pub ended: bool,
+    /// The number of its row group in the queue.
+    pub number: u64,
 }
 
 /// Reads one row group.

@@ -25,13 +25,13 @@ pub struct Task {
 /// The row groups that no worker has taken yet.
 #[derive(Debug, Default)]
 pub struct TaskQueue {
-    tasks: Mutex<VecDeque<Task>>,
+    tasks: Mutex<VecDeque<(u64, Task)>>,
 }
 
 impl TaskQueue {
     /// A queue of these tasks, taken in this order.
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { tasks: Mutex::new(tasks.into_iter().collect()) }
+        Self { tasks: Mutex::new((0..).zip(tasks).collect()) }
     }
 
     /// Every row group of the surveyed shards, in order. Empty ones have no row to read.
@@ -43,8 +43,8 @@ impl TaskQueue {
         }))
     }
 
-    /// Takes the next one.
-    pub fn take(&self) -> Option<Task> {
+    /// Takes the next one, with its number in the queue: numbers ascend from 0.
+    pub fn take(&self) -> Option<(u64, Task)> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
@@ -88,6 +88,8 @@ pub struct Reading {
     pub settings: SourceSettings,
     /// What is left to read.
     pub tasks: Arc<TaskQueue>,
+    /// Each row group is an epoch of its own, by its number in the queue; if not, all are epoch 0.
+    pub epoch_per_task: bool,
     /// How far the reading is.
     pub progress: Arc<ReadProgress>,
 }
@@ -97,22 +99,25 @@ pub(crate) struct TaskRows {
     reading: Arc<Reading>,
     opened: Option<(u32, Arc<Opened>)>,
     group: Option<GroupRows>,
+    number: u64,
 }
 
 impl TaskRows {
     pub(crate) fn new(reading: Arc<Reading>) -> Self {
-        Self { reading, opened: None, group: None }
+        Self { reading, opened: None, group: None, number: 0 }
     }
 
     fn step(&mut self) -> Result<Option<Chunk>> {
         loop {
             if let Some(group) = &mut self.group {
-                if let Some(chunk) = group.next()? {
+                if let Some(mut chunk) = group.next()? {
+                    chunk.number = self.number;
                     return Ok(Some(chunk));
                 }
                 self.group = None;
             }
-            let Some(task) = self.reading.tasks.take() else { return Ok(None) };
+            let Some((number, task)) = self.reading.tasks.take() else { return Ok(None) };
+            self.number = number;
             let Some(opened) = self.opened(task.shard)? else { continue };
             self.group =
                 Some(GroupRows::new(task.shard, &opened, task.row_group as usize, &self.reading.settings));

@@ -111,7 +111,14 @@ pub(crate) fn cut<'s, T: CutRow>(
         u64::from(lang.index()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
     };
     let sorter = Sorter::new(ctx.stage, GROUP + T::width(ctx.shape), ctx.sort_bytes, ctx.store.scratch());
-    let cut = Cut { ctx: ctx.clone(), wanted, sorter, counts: BTreeMap::new(), key: Vec::new(), of: std::marker::PhantomData };
+    let cut = Cut {
+        ctx: ctx.clone(),
+        wanted,
+        sorter,
+        counts: BTreeMap::new(),
+        key: Vec::new(),
+        of: std::marker::PhantomData,
+    };
     gathered(&format!("{}/cut", ctx.stage), rows, route, &ctx.stop, cut)
 }
 
@@ -168,7 +175,8 @@ impl<T: CutRow> Gather for Cut<T> {
         let (run, meta) = sorter.finish()?.into_run(ctx.store.path())?;
         let run = Arc::new(run);
         let delta = View::new(vec![Arc::clone(&run)]);
-        let mut langs: BTreeSet<Lang> = counts.iter().filter(|(_, count)| **count != 0).map(|(lang, _)| *lang).collect();
+        let mut langs: BTreeSet<Lang> =
+            counts.iter().filter(|(_, count)| **count != 0).map(|(lang, _)| *lang).collect();
         langs.extend(langs_of(&delta)?);
         let stated = Sorter::new("cuts", GROUP + 16 + T::RANK, ctx.sort_bytes, ctx.store.scratch());
         let table = ctx.store.table(&name("rows"));
@@ -188,10 +196,11 @@ impl<T: CutRow> Gather for Cut<T> {
             }
             let uncounted = counts.get(&lang).copied().unwrap_or_default();
             let before = held.clone();
-            for (cell, change) in changes.iter().map(|(cell, change)| (*cell, *change)).chain([(
-                UNRANKED,
-                Change { rows: uncounted, within: 0 },
-            )]) {
+            for (cell, change) in changes
+                .iter()
+                .map(|(cell, change)| (*cell, *change))
+                .chain([(UNRANKED, Change { rows: uncounted, within: 0 })])
+            {
                 held.entry(cell).or_default().count += change.rows;
             }
             let total: i64 = held.values().map(|held| held.count).sum();
@@ -203,7 +212,9 @@ impl<T: CutRow> Gather for Cut<T> {
             let keeps = wanted(lang, total.unsigned_abs(), &cells);
             let keeps: BTreeMap<u32, u64> = cells.iter().map(|(cell, _)| *cell).zip(keeps).collect();
             for (cell, held) in held.iter_mut().filter(|(cell, _)| **cell != UNRANKED) {
-                let keep = i64::try_from(keeps.get(cell).copied().unwrap_or_default()).unwrap_or(i64::MAX).min(held.count);
+                let keep = i64::try_from(keeps.get(cell).copied().unwrap_or_default())
+                    .unwrap_or(i64::MAX)
+                    .min(held.count);
                 let now = held.kept + changes.get(cell).map_or(0, |change| change.within);
                 let prefix = group(lang, *cell);
                 let mut moved = |key: &[u8], kept: bool| {
@@ -220,12 +231,19 @@ impl<T: CutRow> Gather for Cut<T> {
             }
             let mut rows = of_lang(&delta, lang)?;
             while let Some((cell, key, count)) = rows.next()? {
-                let side = |held: &BTreeMap<u32, Held>| held.get(&cell).is_some_and(|held| ranks_within::<T>(key, &held.last));
+                let side = |held: &BTreeMap<u32, Held>| {
+                    held.get(&cell).is_some_and(|held| ranks_within::<T>(key, &held.last))
+                };
                 let row = T::take(&ctx.codec, ctx.shape, &key[GROUP..]);
                 match count {
                     1 => out.now((side(&held), row), 1)?,
                     -1 => out.now((side(&before), row), -1)?,
-                    count => return Err(Error::bug(format!("row ranked twice: stage={}, count={count}", ctx.stage))),
+                    count => {
+                        return Err(Error::bug(format!(
+                            "row ranked twice: stage={}, count={count}",
+                            ctx.stage
+                        )));
+                    }
                 }
             }
             groups.save(lang, &before, &held)?;
@@ -350,7 +368,9 @@ impl Groups {
 
     fn save(&mut self, lang: Lang, before: &BTreeMap<u32, Held>, after: &BTreeMap<u32, Held>) -> Result<()> {
         for (groups, other, diff) in [(before, after, -1), (after, before, 1)] {
-            for (cell, held) in groups.iter().filter(|(cell, held)| held.count != 0 && other.get(cell) != Some(held)) {
+            for (cell, held) in
+                groups.iter().filter(|(cell, held)| held.count != 0 && other.get(cell) != Some(held))
+            {
                 let mut row = group(lang, *cell);
                 row.extend_from_slice(&held.count.to_be_bytes());
                 row.extend_from_slice(&held.kept.to_be_bytes());

@@ -43,7 +43,13 @@ impl Shape {
 
 impl DurableStages {
     /// Stages over an open state.
-    pub(crate) fn new(store: Arc<Store>, codec: Codec, sign: &SignSettings, sort_bytes: usize, stop: &Stop) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        codec: Codec,
+        sign: &SignSettings,
+        sort_bytes: usize,
+        stop: &Stop,
+    ) -> Self {
         Self {
             store,
             codec,
@@ -61,7 +67,13 @@ impl DurableStages {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the folder cannot be used or is damaged.
-    pub fn open(folder: &Path, epoch: u64, shards: u32, (bands, sketch): (usize, usize), sort_bytes: usize) -> Result<Self> {
+    pub fn open(
+        folder: &Path,
+        epoch: u64,
+        shards: u32,
+        (bands, sketch): (usize, usize),
+        sort_bytes: usize,
+    ) -> Result<Self> {
         let store = Store::open(folder, (epoch > 0).then_some(u128::from(epoch)))?;
         store.start_merging()?;
         let shape = Shape { bands, sketch };
@@ -130,12 +142,20 @@ impl DurableStages {
     }
 
     /// As [`dedup`](super::dedup::dedup): the changes of a delta.
-    pub fn dedup<'s>(&self, rows: VecCollection<'s, Epoch, Signed>, settings: &DedupSettings) -> Verdicts<'s> {
+    pub fn dedup<'s>(
+        &self,
+        rows: VecCollection<'s, Epoch, Signed>,
+        settings: &DedupSettings,
+    ) -> Verdicts<'s> {
         DurableDedup(self.cluster("dedup", self.signatures, settings.clone(), 0)).judge(rows)
     }
 
     /// As [`sample`](super::sample::sample): the changes of a delta.
-    pub fn sample<'s>(&self, rows: VecCollection<'s, Epoch, FragmentRow>, settings: &SampleSettings) -> Verdicts<'s> {
+    pub fn sample<'s>(
+        &self,
+        rows: VecCollection<'s, Epoch, FragmentRow>,
+        settings: &SampleSettings,
+    ) -> Verdicts<'s> {
         sample_durable(rows, settings, &self.cut("sample", Shape::default()))
     }
 
@@ -154,11 +174,18 @@ impl DurableStages {
         rows: VecCollection<'s, Epoch, Scored>,
         settings: &NearInstructionSettings,
     ) -> Verdicts<'s, Scored> {
-        near_instruction_durable(rows, &self.cluster("near_instruction", self.instructions, settings.dedup(), 1))
+        near_instruction_durable(
+            rows,
+            &self.cluster("near_instruction", self.instructions, settings.dedup(), 1),
+        )
     }
 
     /// As [`quota`](super::quota::quota): the changes of a delta. Rows have no signature any more.
-    pub fn quota<'s>(&self, rows: VecCollection<'s, Epoch, Scored>, settings: &QuotaSettings) -> Verdicts<'s, Scored> {
+    pub fn quota<'s>(
+        &self,
+        rows: VecCollection<'s, Epoch, Scored>,
+        settings: &QuotaSettings,
+    ) -> Verdicts<'s, Scored> {
         let rows = rows.map(|mut scored| {
             scored.asked_signature = Signature::default();
             scored

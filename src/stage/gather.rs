@@ -10,6 +10,7 @@ use crate::source::prefetch::{Ahead, Prefetch};
 use crate::stop::Stop;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -34,6 +35,11 @@ pub(crate) trait Gather: Send + 'static {
     /// # Errors
     /// A disk that fails or is full.
     fn take(&mut self, data: Self::In, diff: isize) -> Result<()>;
+
+    /// Whether there is work even if nothing came.
+    fn always(&self) -> bool {
+        false
+    }
 
     /// Works on all of it.
     ///
@@ -92,7 +98,8 @@ pub(crate) fn gathered<'s, G: Gather>(
     let exchange = Exchange::new(move |update: &(G::In, Epoch, isize)| route(&update.0));
     let mut input = builder.new_input(updates.inner, exchange);
     let (output, results) = builder.new_output();
-    let mut output = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(G::Out, Epoch, isize)>>>::from(output);
+    let mut output =
+        OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(G::Out, Epoch, isize)>>>::from(output);
     let address = builder.operator_info().address;
     let again = scope.activator_for(std::rc::Rc::clone(&address));
     let wake = scope.worker().sync_activator_for(address.to_vec());
@@ -100,8 +107,8 @@ pub(crate) fn gathered<'s, G: Gather>(
     builder.build(move |capabilities| {
         // Held until the work is done; on a stop it stays, as a stopped run must not look like a complete one.
         let mut held = capabilities.into_iter().next();
+        let mut idle = !gather.always();
         let mut gather = Some(gather);
-        let mut idle = true;
         let mut working: Option<Prefetch<Batch<G::Out>>> = None;
         move |frontiers| {
             input.for_each(|_, updates| {
@@ -130,6 +137,53 @@ pub(crate) fn gathered<'s, G: Gather>(
                     give.flush()
                 });
                 working = started.map_err(|error| stop.raise(error)).ok();
+            }
+            let Some(thread) = &working else { return };
+            match thread.poll() {
+                Ahead::Ready((epoch, mut batch)) => {
+                    if let Some(held) = &held {
+                        output.activate().session(&held.delayed(&epoch)).give_container(&mut batch);
+                    }
+                    again.activate();
+                }
+                Ahead::Pending => {}
+                Ahead::Ended if stop.is_raised() => {}
+                Ahead::Ended => {
+                    working = None;
+                    held = None;
+                }
+            }
+        }
+    });
+    results.as_collection()
+}
+
+/// Gives what some work finds, without taking anything: an operator of its own, on one worker.
+pub(crate) fn feed<'s, T: ExchangeData>(
+    scope: Scope<'s, Epoch>,
+    name: &str,
+    stop: &Stop,
+    work: impl FnOnce(&mut Give<'_, T>) -> Result<()> + Send + 'static,
+) -> VecCollection<'s, Epoch, T> {
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let (output, results) = builder.new_output();
+    let mut output = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(T, Epoch, isize)>>>::from(output);
+    let address = builder.operator_info().address;
+    let again = scope.activator_for(std::rc::Rc::clone(&address));
+    let wake = scope.worker().sync_activator_for(address.to_vec());
+    let started = Prefetch::work(name, stop, wake, move |send| {
+        let mut give = Give { epoch: NOW, batch: Vec::new(), send };
+        work(&mut give)?;
+        give.flush()
+    });
+    let mut working: Option<Prefetch<Batch<T>>> = started.map_err(|error| stop.raise(error)).ok();
+    let stop = stop.clone();
+    builder.build(move |capabilities| {
+        let mut held = capabilities.into_iter().next();
+        move |_frontiers| {
+            if stop.is_raised() {
+                working = None;
+                return;
             }
             let Some(thread) = &working else { return };
             match thread.poll() {

@@ -2,7 +2,8 @@
 //!
 //! **Why**: text enters the dataflow only as fast as it leaves it, and the next batch is decoded on a thread while
 //! this one is worked on. One batch an activation keeps it in the cache of the stages that follow.
-//! **In** the shared queue of row groups. **Out** readable rows; a note for every other row. All at epoch 0.
+//! **In** the shared queue of row groups. **Out** readable rows; a note for every other row. All at epoch 0, or each row
+//! group at its own.
 //! **State** none beside two batches ahead. **Faults** null text, too long, not UTF-8, row group that does not decode.
 
 use crate::model::{Epoch, Note, Rows};
@@ -45,19 +46,27 @@ pub fn read<'s>(
                 ahead = None;
                 return;
             }
-            let (Some(thread), Some([rows_cap, notes_cap])) = (&ahead, caps.as_deref()) else { return };
+            let (Some(thread), Some([rows_cap, notes_cap])) = (&ahead, caps.as_deref_mut()) else { return };
             if !credits.open() {
                 return;
             }
             match thread.poll() {
                 Ahead::Ready(mut chunk) => {
                     reading.progress.count(&chunk);
+                    if reading.epoch_per_task {
+                        // A worker takes row groups in the order of their numbers.
+                        rows_cap.downgrade(&chunk.number);
+                        notes_cap.downgrade(&chunk.number);
+                    }
                     if !chunk.rows.rows.is_empty() {
                         credits.take(chunk.rows.weight);
-                        rows_out.activate().session_with_builder(rows_cap).give_container(&mut chunk.rows);
+                        rows_out.activate().session_with_builder(&*rows_cap).give_container(&mut chunk.rows);
                     }
                     if !chunk.notes.is_empty() {
-                        notes_out.activate().session_with_builder(notes_cap).give_container(&mut chunk.notes);
+                        notes_out
+                            .activate()
+                            .session_with_builder(&*notes_cap)
+                            .give_container(&mut chunk.notes);
                     }
                     again.activate();
                 }

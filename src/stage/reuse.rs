@@ -49,14 +49,14 @@ pub fn reuse(
     let mut parts_out = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<Part>>>::from(parts_out);
     let mut notes_out = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<Note>>>::from(notes_out);
     builder.build(move |_capabilities| {
-        let mut epochs: BTreeMap<Epoch, ([Capability<Epoch>; 3], Vec<(Wanted, isize)>)> = BTreeMap::new();
+        let mut epochs: BTreeMap<Epoch, ([Capability<Epoch>; 3], Vec<(Selected, isize)>)> = BTreeMap::new();
         move |frontiers| {
             input.for_each_stamp(|stamp, batches| {
                 let outputs = (stamp.retain_least(0), stamp.retain_least(1), stamp.retain_least(2));
                 let (Some(a), Some(b), Some(c)) = outputs else { return };
                 let (_, rows) = epochs.entry(*a.time()).or_insert_with(|| ([a, b, c], Vec::new()));
                 for batch in batches {
-                    rows.extend(batch.drain(..).map(|(row, _, diff)| (wanted_of(&row), diff)));
+                    rows.extend(batch.drain(..).map(|(row, _, diff)| ((wanted_of(&row), row.score), diff)));
                 }
             });
             while let Some(entry) = epochs.first_entry() {
@@ -71,12 +71,10 @@ pub fn reuse(
                 for (shard, rows) in by_shard(rows) {
                     match standing(&ctx, known.as_deref(), shard, &rows) {
                         Err(error) => stop.raise(error),
-                        Ok(None) => rows.into_iter().for_each(|row| wanted.give(row)),
+                        Ok(None) => rows.into_iter().for_each(|(row, _)| wanted.give(row)),
                         Ok(Some(stand)) => {
-                            for part in stand {
-                                ends_of(&part, shard, &rows).into_iter().for_each(|note| notes.give(note));
-                                parts.give(part);
-                            }
+                            ends_of(&stand, shard, &rows).into_iter().for_each(|note| notes.give(note));
+                            stand.into_iter().for_each(|part| parts.give(part));
                         }
                     }
                 }
@@ -86,19 +84,23 @@ pub fn reuse(
     Reused { wanted, parts, notes }
 }
 
-fn wanted_of(row: &Scored) -> Wanted {
+/// A selected row and its score, in millionths.
+pub(crate) type Selected = (Wanted, i64);
+
+/// What is read again of a scored exchange.
+pub(crate) fn wanted_of(row: &Scored) -> Wanted {
     Wanted { place: row.row.place, lang: row.row.lang, content: row.row.content, cell: row.cell }
 }
 
 /// The rows that are there, by shard, in place order.
-fn by_shard(mut rows: Vec<(Wanted, isize)>) -> BTreeMap<u32, Vec<Wanted>> {
+fn by_shard(mut rows: Vec<(Selected, isize)>) -> BTreeMap<u32, Vec<Selected>> {
     rows.sort_unstable();
-    let mut shards: BTreeMap<u32, Vec<Wanted>> = BTreeMap::new();
+    let mut shards: BTreeMap<u32, Vec<Selected>> = BTreeMap::new();
     for same in rows.chunk_by(|(a, _), (b, _)| a == b) {
         if let Some((row, _)) = same.first()
             && same.iter().map(|(_, diff)| diff).sum::<isize>() > 0
         {
-            shards.entry(row.place.shard).or_default().push(*row);
+            shards.entry(row.0.place.shard).or_default().push(*row);
         }
     }
     shards
@@ -109,32 +111,28 @@ fn standing(
     ctx: &PartContext,
     known: Option<&Manifest>,
     shard: u32,
-    rows: &[Wanted],
+    rows: &[Selected],
 ) -> Result<Option<Vec<Part>>> {
     let Some(known) = known else { return Ok(None) };
     let mut selected = ctx.selected(shard)?;
-    for row in rows {
+    for (row, _) in rows {
         selected.push(row.place, row.lang, row.content, row.cell);
     }
     let key = ctx.shards.get(shard as usize).map_or("", |(key, _)| key.as_str());
     Ok(known.reusable(key, selected.finish()))
 }
 
-/// One note for each selected row of a part: as it ended, or kept.
-fn ends_of(part: &Part, shard: u32, rows: &[Wanted]) -> Vec<Note> {
-    let ended: BTreeMap<Place, Note> = part
-        .ended
-        .iter()
-        .filter_map(|ended| ended.note(shard, part.lang))
-        .map(|note| (note.place, note))
-        .collect();
-    let of_part = rows.iter().filter(|row| row.lang == part.lang);
-    let kept = |row: &Wanted| Note {
+/// One note for each selected row of a shard with these parts: as it ended, or kept with its score.
+pub(crate) fn ends_of(parts: &[Part], shard: u32, rows: &[Selected]) -> Vec<Note> {
+    let notes =
+        parts.iter().flat_map(|part| part.ended.iter().filter_map(|ended| ended.note(shard, part.lang)));
+    let ended: BTreeMap<Place, Note> = notes.map(|note| (note.place, note)).collect();
+    let kept = |(row, score): &Selected| Note {
         place: row.place,
         lang: row.lang,
-        verdict: Verdict::kept(Stage::Localize, 0.0),
+        verdict: Verdict { value: *score, ..Verdict::kept(Stage::Localize, 0.0) },
     };
-    of_part.map(|row| ended.get(&row.place).copied().unwrap_or_else(|| kept(row))).collect()
+    rows.iter().map(|row| ended.get(&row.0.place).copied().unwrap_or_else(|| kept(row))).collect()
 }
 
 #[cfg(test)]
@@ -148,10 +146,10 @@ mod tests {
 
     #[test]
     fn lists_are_what_is_left_in_place_order() {
-        let rows = vec![(wanted(0, 2), 1), (wanted(0, 1), 1), (wanted(0, 2), -1), (wanted(1, 0), 1)];
-        let lists = by_shard(rows);
-        assert_eq!(lists[&0], [wanted(0, 1)]);
-        assert_eq!(lists[&1], [wanted(1, 0)]);
+        let rows = [(wanted(0, 2), 1), (wanted(0, 1), 1), (wanted(0, 2), -1), (wanted(1, 0), 1)];
+        let lists = by_shard(rows.into_iter().map(|(row, diff)| ((row, 7), diff)).collect());
+        assert_eq!(lists[&0], [(wanted(0, 1), 7)]);
+        assert_eq!(lists[&1], [(wanted(1, 0), 7)]);
     }
 
     #[test]
@@ -162,7 +160,8 @@ mod tests {
             ended: vec![crate::sink::manifest::Ended::new(wanted(3, 2).place, lost)],
             ..Part::default()
         };
-        let ends = ends_of(&part, 3, &[wanted(3, 1), wanted(3, 2)]);
+        let ends = ends_of(&[part], 3, &[(wanted(3, 1), 5), (wanted(3, 2), 6)]);
+        assert_eq!(ends[0].verdict.value, 5);
         let rulings: Vec<Ruling> = ends.iter().map(|note| note.verdict.ruling).collect();
         assert_eq!(rulings, [Ruling::Kept, Ruling::Faulted]);
     }

@@ -3,21 +3,32 @@
 //! **Why**: selection compares every exchange with every other, so it must not hold text. What it needs of the
 //! English instruction is a content id and a signature; the text is read again, and its replies come from the
 //! journal, for those that are selected.
-//! **In** bundles. **Out** `Scored` rows and `Note`s, one of them for each row. **State** none. **Faults** those
+//! **In** bundles. **Out** one [`Settled`] for each row. **State** none. **Faults** those
 //! of the model stages.
 
 use super::sign::{Scratch, Signer};
-use crate::model::{Bundle, Epoch, Exchange, FragmentRow, Lang, Note, Scored, content_of, micros, tick_of};
+use crate::model::{
+    Bundle, Epoch, Exchange, FragmentRow, Lang, Scored, Verdict, content_of, micros, tick_of,
+};
 use crate::source::Credits;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::Operator;
 
-/// Updates of one row type at the one epoch of a run.
+/// Updates of one row type.
 pub type Updates<T> = Vec<(T, Epoch, isize)>;
+
+/// How the models ended a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Settled {
+    /// With a score.
+    Scored(Scored),
+    /// Dropped or faulted.
+    Ended(FragmentRow, Verdict),
+}
 
 /// Wires the stage; the contract is on the module page. `seed` orders ties, as in the front.
 pub fn settle(
@@ -25,40 +36,39 @@ pub fn settle(
     signer: Signer,
     seed: u64,
     credits: Rc<Credits>,
-) -> (Stream<'_, Epoch, Updates<Scored>>, Stream<'_, Epoch, Updates<Note>>) {
-    let mut builder = OperatorBuilder::new("settle".to_owned(), bundles.scope());
-    let mut input = builder.new_input(bundles, Pipeline);
-    let (scored, scored_stream) = builder.new_output();
-    let (notes, note_stream) = builder.new_output();
-    let mut scored = OutputBuilder::<Epoch, CapacityContainerBuilder<Updates<Scored>>>::from(scored);
-    let mut notes = OutputBuilder::<Epoch, CapacityContainerBuilder<Updates<Note>>>::from(notes);
-    builder.build(move |_capabilities| {
+) -> Stream<'_, Epoch, Updates<Settled>> {
+    bundles.unary::<CapacityContainerBuilder<Updates<Settled>>, _, _, _>(Pipeline, "settle", move |_, _| {
         let mut scratch = Scratch::default();
         let mut text = String::new();
-        move |_frontiers| {
-            let (mut scored, mut notes) = (scored.activate(), notes.activate());
+        move |input, output| {
             input.for_each_stamp(|stamp, bundles| {
-                let Some(time) = stamp.least().copied() else { return };
-                let (Some(first), Some(second)) = (stamp.retain_least(0), stamp.retain_least(1)) else {
-                    return;
-                };
+                let Some(capability) = stamp.retain_least(0) else { return };
+                let time = *capability.time();
                 for bundle in bundles {
                     let Bundle { rows, weight, .. } = std::mem::take(bundle);
                     for exchange in rows {
-                        if let Some(verdict) = exchange.outcome {
-                            let note = Note { place: exchange.place, lang: exchange.lang, verdict };
-                            notes.session(&second).give((note, time, 1));
-                        } else {
-                            let row = scored_of(&exchange, &signer, seed, &mut scratch, &mut text);
-                            scored.session(&first).give((row, time, 1));
-                        }
+                        let settled = match exchange.outcome {
+                            Some(verdict) => Settled::Ended(row_of(&exchange, seed), verdict),
+                            None => {
+                                Settled::Scored(scored_of(&exchange, &signer, seed, &mut scratch, &mut text))
+                            }
+                        };
+                        output.session(&capability).give((settled, time, 1));
                     }
                     credits.give(weight);
                 }
             });
         }
-    });
-    (scored_stream, note_stream)
+    })
+}
+
+fn row_of(exchange: &Exchange, seed: u64) -> FragmentRow {
+    FragmentRow {
+        place: exchange.place,
+        lang: exchange.lang,
+        content: exchange.content,
+        tick: tick_of(exchange.id, seed),
+    }
 }
 
 /// The row that selection sees of a scored exchange.
@@ -71,12 +81,7 @@ fn scored_of(
 ) -> Scored {
     let english = Lang::from_tag("eng_Latn").unwrap_or(Lang::UND);
     Scored {
-        row: FragmentRow {
-            place: exchange.place,
-            lang: exchange.lang,
-            content: exchange.content,
-            tick: tick_of(exchange.id, seed),
-        },
+        row: row_of(exchange, seed),
         score: micros(exchange.score),
         cell: exchange.cell,
         asked: content_of(&exchange.instruction_en, text),

@@ -89,7 +89,10 @@ impl Shape {
         let count = usize::from(u16::from_be_bytes(take(bytes)));
         let sketch = part(bytes, self.sketch).to_vec();
         let keys = part(bytes, 8 * self.bands);
-        let bands = keys.chunks_exact(8).take(count).map(|key| u64::from_be_bytes(key.try_into().unwrap_or_default()));
+        let bands = keys
+            .chunks_exact(8)
+            .take(count)
+            .map(|key| u64::from_be_bytes(key.try_into().unwrap_or_default()));
         Signature { bands: bands.collect(), sketch }
     }
 }
@@ -213,12 +216,10 @@ mod tests {
     }
 
     fn scored() -> impl Strategy<Value = Scored> {
-        let place = (0..3u32, any::<u32>(), any::<u32>()).prop_map(|(shard, row, start)| Place { shard, row, start });
-        let row = (place, any::<u128>(), 0..3u64, 0..4usize).prop_map(|(place, content, tick, lang)| FragmentRow {
-            place,
-            lang: Lang::all().nth(lang).expect("more than four"),
-            content,
-            tick,
+        let place =
+            (0..3u32, any::<u32>(), any::<u32>()).prop_map(|(shard, row, start)| Place { shard, row, start });
+        let row = (place, any::<u128>(), 0..3u64, 0..4usize).prop_map(|(place, content, tick, lang)| {
+            FragmentRow { place, lang: Lang::all().nth(lang).expect("more than four"), content, tick }
         });
         (row, prop_oneof![-2..3i64, any::<i64>()], any::<u32>(), any::<u128>(), signature()).prop_map(
             |(row, score, cell, asked, asked_signature)| Scored { row, score, cell, asked, asked_signature },

@@ -81,7 +81,8 @@ impl StateManifest {
         };
         let whole = text.split_once('\n').filter(|(check, text)| *check == hex(xxh3_128(text.as_bytes())));
         let (_, text) = whole.ok_or_else(|| damaged(&path, "manifest of the state altered"))?;
-        let format = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?.get("format")?.as_u64();
+        let format =
+            |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?.get("format")?.as_u64();
         if format(text) != Some(u64::from(FORMAT)) {
             tracing::warn!(path = %path.display(), "state of another layout is built anew");
             return Ok(None);
@@ -96,7 +97,8 @@ impl StateManifest {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
     pub(crate) fn write(&self, folder: &Path, snapshot: u128) -> Result<()> {
-        let text = serde_json::to_string(self).map_err(|cause| Error::bug("state not encoded").because(cause))?;
+        let text =
+            serde_json::to_string(self).map_err(|cause| Error::bug("state not encoded").because(cause))?;
         let path = path_of(folder, snapshot);
         let temporary = path.with_extension(TEMPORARY.trim_start_matches('.'));
         let written = File::create(&temporary).and_then(|mut file| {

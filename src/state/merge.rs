@@ -8,6 +8,7 @@ use std::sync::Arc;
 /// Reads runs in the order of their keys.
 pub(crate) struct Merge {
     cursors: Vec<Cursor>,
+    signs: Vec<i32>,
     /// Cursors that stand at a row, as a heap: the least key first.
     heap: Vec<usize>,
     key: Vec<u8>,
@@ -20,11 +21,22 @@ impl Merge {
     /// # Errors
     /// Damage, or a disk that fails.
     pub(crate) fn new(runs: &[Arc<Run>], from: &[u8], ahead: u64) -> Result<Self> {
-        let mut cursors: Vec<Cursor> = runs.iter().map(|run| Cursor::new(Arc::clone(run), ahead)).collect();
+        let signed: Vec<(Arc<Run>, i32)> = runs.iter().map(|run| (Arc::clone(run), 1)).collect();
+        Self::signed(&signed, from, ahead)
+    }
+
+    /// As [`new`](Self::new), with a factor for the counts of each run.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn signed(runs: &[(Arc<Run>, i32)], from: &[u8], ahead: u64) -> Result<Self> {
+        let mut cursors: Vec<Cursor> =
+            runs.iter().map(|(run, _)| Cursor::new(Arc::clone(run), ahead)).collect();
         for cursor in &mut cursors {
             cursor.seek(from)?;
         }
-        let mut merge = Self { cursors, heap: Vec::new(), key: Vec::new(), count: 0 };
+        let signs = runs.iter().map(|(_, sign)| *sign).collect();
+        let mut merge = Self { cursors, signs, heap: Vec::new(), key: Vec::new(), count: 0 };
         merge.gather();
         Ok(merge)
     }
@@ -68,7 +80,7 @@ impl Merge {
                 if cursor.key() != Some(self.key.as_slice()) {
                     break;
                 }
-                self.count += cursor.count();
+                self.count += cursor.count() * self.signs[first];
                 cursor.advance()?;
                 if cursor.key().is_none() {
                     self.heap.swap_remove(0);
@@ -108,7 +120,12 @@ impl Merge {
     ///
     /// # Errors
     /// Damage, or a disk that fails or is full.
-    pub(crate) fn write(mut self, key: usize, path: PathBuf, durable: bool) -> Result<(Run, Option<RunMeta>)> {
+    pub(crate) fn write(
+        mut self,
+        key: usize,
+        path: PathBuf,
+        durable: bool,
+    ) -> Result<(Run, Option<RunMeta>)> {
         let mut writer = RunWriter::new(key, path);
         while self.next()? {
             writer.push(&self.key, self.count)?;

@@ -1,5 +1,6 @@
 //! Durable state: sorted immutable runs, artefacts of shards, and a manifest of them for each snapshot.
 
+pub(crate) mod artefact;
 pub(crate) mod codec;
 pub(crate) mod damage;
 pub(crate) mod manifest;

@@ -86,18 +86,27 @@ impl Run {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it is away or damaged.
     pub(crate) fn open(folder: &Path, meta: &RunMeta) -> Result<Self> {
-        let path = folder.join(&meta.file);
-        let file = File::open(&path).map_err(|cause| damaged(&path, "run missing").because(cause))?;
+        Self::open_at(&folder.join(&meta.file), meta)
+    }
+
+    /// As [`open`](Self::open), of a file that holds other things too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_at(path: &Path, meta: &RunMeta) -> Result<Self> {
+        let file = File::open(path).map_err(|cause| damaged(path, "run missing").because(cause))?;
         let blocks = meta.rows.div_ceil(per_block(meta.width));
         let length = usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(ENTRY);
-        if file.metadata().map_err(|cause| away("run unreadable", &path, cause))?.len() < meta.offset + meta.bytes() {
-            return Err(damaged(&path, "run too short"));
+        if file.metadata().map_err(|cause| away("run unreadable", path, cause))?.len()
+            < meta.offset + meta.bytes()
+        {
+            return Err(damaged(path, "run too short"));
         }
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, meta.offset + meta.rows * meta.width as u64)
-            .map_err(|cause| away("run unreadable", &path, cause))?;
+            .map_err(|cause| away("run unreadable", path, cause))?;
         if xxh3_128(&bytes) != meta.check {
-            return Err(damaged(&path, "index of a run altered"));
+            return Err(damaged(path, "index of a run altered"));
         }
         let index = bytes.chunks_exact(ENTRY).map(entry_of).collect();
         let data = Data::File(Arc::new(file), path.into(), meta.offset);
@@ -114,7 +123,8 @@ impl Run {
         self.width
     }
 
-    fn path(&self) -> &Path {
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
         match &self.data {
             Data::File(_, path, _) => path,
             Data::Memory(_) => Path::new("(memory)"),
@@ -135,7 +145,8 @@ impl Run {
                 return Ok(());
             }
             Data::File(file, path, base) => {
-                file.read_exact_at(into, base + start).map_err(|cause| away("run unreadable", path, cause))?;
+                file.read_exact_at(into, base + start)
+                    .map_err(|cause| away("run unreadable", path, cause))?;
             }
         }
         let first = usize::try_from(block).unwrap_or(usize::MAX);
@@ -192,6 +203,8 @@ fn index_bytes(index: &[Entry]) -> Vec<u8> {
 pub(crate) struct RunWriter {
     width: usize,
     path: PathBuf,
+    /// Bytes that stay in memory.
+    most: usize,
     file: Option<BufWriter<File>>,
     /// Rows that are not in the file.
     bytes: Vec<u8>,
@@ -205,7 +218,17 @@ impl RunWriter {
     /// A run of keys of `key` bytes; `path` is made once the run is no longer small.
     pub(crate) fn new(key: usize, path: PathBuf) -> Self {
         let width = key + COUNT;
-        Self { width, path, file: None, bytes: Vec::new(), block: 0, rows: 0, index: Vec::new() }
+        Self { width, path, most: SMALL, file: None, bytes: Vec::new(), block: 0, rows: 0, index: Vec::new() }
+    }
+
+    /// A run that stays in memory, whatever its size.
+    pub(crate) fn in_memory(key: usize) -> Self {
+        Self { most: usize::MAX, ..Self::new(key, PathBuf::new()) }
+    }
+
+    /// Bytes of a row, its count included.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// The next row; its key is greater than that of every row before it. Rows that count nothing are left out.
@@ -238,7 +261,7 @@ impl RunWriter {
         first.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         self.index.push(Entry { first, check: xxh3_64(block) });
         self.block = self.bytes.len();
-        if self.file.is_some() || self.bytes.len() >= SMALL {
+        if self.file.is_some() || self.bytes.len() >= self.most {
             self.spill()?;
         }
         Ok(())

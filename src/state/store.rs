@@ -15,6 +15,7 @@ use super::run::{COUNT, Run, RunMeta, RunWriter};
 use super::sorter::Scratch;
 use super::table::View;
 use crate::error::{Error, Result};
+use crate::points::reached;
 use crate::sink::file::{away, sync_folder};
 use crate::sink::names::hex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,9 +161,14 @@ impl Store {
         if work.is_empty() {
             return Ok(());
         }
-        let body = move || work.into_iter().map(|(table, tier, inputs, path)| Ok((table, tier, merged(&inputs, path)?))).collect();
+        let body = move || {
+            work.into_iter()
+                .map(|(table, tier, inputs, path)| Ok((table, tier, merged(&inputs, path)?)))
+                .collect()
+        };
         let started = std::thread::Builder::new().name("merge".to_owned()).spawn(body);
-        let handle = started.map_err(|cause| Error::unavailable("thread not started: name=merge").because(cause))?;
+        let handle =
+            started.map_err(|cause| Error::unavailable("thread not started: name=merge").because(cause))?;
         *self.merging.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
         Ok(())
     }
@@ -213,7 +219,9 @@ impl Store {
             written.map_err(|cause| away("runs not written", &pack, cause))?;
         }
         sync_folder(&self.folder.join(RUNS))?;
+        reached("runs written");
         next.write(&self.folder, snapshot)?;
+        reached("state written");
         Ok(next)
     }
 
@@ -227,7 +235,8 @@ impl Store {
         let artefacts = held.shards.iter().map(|shard| shard.artefact.clone()).collect();
         let epochs = BTreeSet::from([format!("{}.json", hex(snapshot))]);
         let mut gone = 0;
-        for (name, held) in [(RUNS, runs), (ARTEFACTS, artefacts), (EPOCHS, epochs), (WORK, BTreeSet::new())] {
+        for (name, held) in [(RUNS, runs), (ARTEFACTS, artefacts), (EPOCHS, epochs), (WORK, BTreeSet::new())]
+        {
             gone += keep_only(&folder.join(name), &held)?;
         }
         Ok(gone)

@@ -220,6 +220,7 @@ pub(crate) fn ran(
         mode,
         fingerprint: made.fingerprint,
         store: output.store(),
+        ..AuditContext::default()
     });
     let rows = made.rows.clone();
     let early = early.to_vec();

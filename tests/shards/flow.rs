@@ -57,6 +57,7 @@ pub(crate) fn read_all(
         open: Arc::new(open),
         settings: settings.clone(),
         tasks: Arc::new(TaskQueue::all(&surveys)),
+        epoch_per_task: false,
         progress: Arc::clone(&progress),
     });
     let stop = Stop::default();

@@ -24,7 +24,9 @@ impl Leaders {
     /// The link of the next node, if it does not lead.
     pub(super) fn meet(&mut self, node: Node, sketch: &Sketch) -> Option<(Node, Node)> {
         let mut leaders = self.leaders.iter();
-        if let Some((leader, _)) = leaders.find(|(_, leader)| leader.resembles(sketch, self.least_resemblance)) {
+        if let Some((leader, _)) =
+            leaders.find(|(_, leader)| leader.resembles(sketch, self.least_resemblance))
+        {
             return Some((*leader, node));
         }
         if self.leaders.len() < self.most as usize {

@@ -85,7 +85,8 @@ fn band(
     sketches: &mut Sketches,
     out: &mut Give<'_, BandOut>,
 ) -> Result<()> {
-    let mut members: BTreeMap<u64, (i32, i32)> = old.iter().map(|(node, count)| (*node, (*count, *count))).collect();
+    let mut members: BTreeMap<u64, (i32, i32)> =
+        old.iter().map(|(node, count)| (*node, (*count, *count))).collect();
     for (node, count) in changes {
         members.entry(*node).or_default().1 += count;
     }

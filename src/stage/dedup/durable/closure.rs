@@ -117,7 +117,8 @@ impl<R: Stored> Gather for Closure<R> {
                     Some(change) => change,
                     // It stood alone, and stays what it was.
                     None => {
-                        let least = docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.codec, &row[NODE..]));
+                        let least =
+                            docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.codec, &row[NODE..]));
                         if let Some(least) = least {
                             out.before(Closed::Least(node, least), 1)?;
                         }

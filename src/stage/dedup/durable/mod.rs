@@ -43,10 +43,10 @@ use crate::state::store::Store;
 use crate::state::table::View;
 use crate::stop::Stop;
 use bands::{BandOut, Bands};
-use closure::{Closure, Closed, Touched};
+use closure::{Closed, Closure, Touched};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use labels::Labelled;
 pub(crate) use labels::Check;
+use labels::Labelled;
 use members::{Members, Stood};
 use nodes::{NodeOut, Nodes};
 use pairs::Pairs;
@@ -133,18 +133,19 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     });
     let verified = gathered(&name("pairs"), pairs, |(a, b)| a ^ b.rotate_left(32), stop, Pairs::new(ctx));
     let edges = verified.concat(crowded);
-    let touched = edges
-        .flat_map(|(a, b)| [Touched::Edge(a, b), Touched::Edge(b, a)])
-        .concat(nodes.clone().flat_map(|out| match out {
+    let touched = edges.flat_map(|(a, b)| [Touched::Edge(a, b), Touched::Edge(b, a)]).concat(
+        nodes.clone().flat_map(|out| match out {
             NodeOut::Least { node, old, new } => Some(Touched::Least(node, old, new)),
             _ => None,
-        }));
+        }),
+    );
     let closed = gathered(&name("closure"), touched, move |row| by_node(row.node()), stop, Closure::new(ctx));
     let affected = closed.clone().flat_map(|out| match out {
         Closed::Label(label) => Some(label),
         _ => None,
     });
-    let stood = gathered(&name("members"), affected, move |label| by_node(*label), stop, Members::<R>::new(ctx));
+    let stood =
+        gathered(&name("members"), affected, move |label| by_node(*label), stop, Members::<R>::new(ctx));
 
     let edges = closed
         .clone()

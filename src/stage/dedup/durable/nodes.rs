@@ -116,7 +116,10 @@ fn changed(old: &[Vec<u8>], changes: &[(Vec<u8>, i32)]) -> Result<Vec<Vec<u8>>> 
             (Err(at), 1) => new.insert(at, row.clone()),
             (Ok(at), -1) => _ = new.remove(at),
             (found, count) => {
-                return Err(Error::bug(format!("row comes or goes twice: there={}, count={count}", found.is_ok())));
+                return Err(Error::bug(format!(
+                    "row comes or goes twice: there={}, count={count}",
+                    found.is_ok()
+                )));
             }
         }
     }

@@ -1,0 +1,197 @@
+//! Which parts a delta touches: they are written again, the others stand.
+//!
+//! **Why**: a shard's parts are a function of what is selected of it, so only shards with a change are looked at, whatever
+//! the size of the output. **In** changes of the selection. **Out** rows to read again, parts taken over, and the notes
+//! that no longer hold. **State** `selected`: place, lang, content, cell, score.
+
+use super::gather::{Gather, Give};
+use super::reread::{Route, Wanted};
+use super::reuse::{Selected, ends_of, wanted_of};
+use crate::error::{Error, Result};
+use crate::model::{Lang, Note, Place, Scored};
+use crate::sink::manifest::{Manifest, Part};
+use crate::sink::parts::PartContext;
+use crate::state::codec::{self, Codec, PLACE};
+use crate::state::sorter::Sorter;
+use crate::state::store::Store;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What it needs to know.
+#[derive(Clone)]
+pub(crate) struct RepartsContext {
+    pub(crate) store: Arc<Store>,
+    pub(crate) codec: Codec,
+    pub(crate) sort_bytes: usize,
+    /// What makes parts.
+    pub(crate) parts: Arc<PartContext>,
+    /// The snapshot before.
+    pub(crate) known: Option<Arc<Manifest>>,
+    /// Which shards are wanted, by position.
+    pub(crate) wanted: Arc<[bool]>,
+    /// Selection starts anew: there is nothing to take back, and all of it is a change.
+    pub(crate) restarted: bool,
+    /// Shards whose parts this run decides; those of the others stand.
+    pub(crate) touched: Arc<Mutex<BTreeSet<u32>>>,
+}
+
+/// What becomes of a shard's rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Repart {
+    /// To be read again.
+    Wanted(Wanted),
+    /// Stands as it is.
+    Standing(Box<Part>),
+    /// The end of a selected row.
+    Note(Note),
+}
+
+/// Bytes of a selected row.
+const SELECTED: usize = PLACE + 2 + 16 + 4 + 8;
+
+pub(crate) struct Reparts {
+    ctx: RepartsContext,
+    sorter: Sorter,
+    key: Vec<u8>,
+    /// Shards of this worker that must be looked at even without a change.
+    forced: BTreeSet<u32>,
+}
+
+impl Reparts {
+    /// For worker `index` of `peers`.
+    pub(crate) fn new(ctx: &RepartsContext, index: usize, peers: usize) -> Self {
+        let mine = |shard: u32| {
+            let wanted = Wanted { place: Place::of_row(shard, 0), lang: Lang::UND, content: 0, cell: 0 };
+            Route::Shard.of(&wanted) % peers as u64 == index as u64
+        };
+        let forced = (0..)
+            .zip(ctx.wanted.iter())
+            .filter(|(shard, wanted)| **wanted && mine(*shard) && stale(ctx, *shard));
+        let forced = forced.map(|(shard, _)| shard).collect();
+        Self {
+            ctx: ctx.clone(),
+            sorter: Sorter::new("selected", SELECTED, ctx.sort_bytes, ctx.store.scratch()),
+            key: Vec::new(),
+            forced,
+        }
+    }
+}
+
+/// Whether the parts of a shard cannot stand, whatever is selected of it.
+fn stale(ctx: &RepartsContext, shard: u32) -> bool {
+    let Some(known) = &ctx.known else { return true };
+    let Some((key, digest)) = ctx.parts.shards.get(shard as usize) else { return true };
+    let other = known.shard(key).is_none_or(|entry| entry.digest != *digest);
+    let settings = known.fingerprint != ctx.parts.fingerprint || known.versions != ctx.parts.versions;
+    other || settings || known.parts.iter().any(|part| part.shard == *key && part.transient_faults)
+}
+
+/// The route of a selected row: the worker that writes its shard's parts.
+pub(crate) fn route(scored: &Scored) -> u64 {
+    Route::Shard.of(&wanted_of(scored))
+}
+
+impl Gather for Reparts {
+    type In = Scored;
+    type Out = Repart;
+
+    fn take(&mut self, scored: Scored, diff: isize) -> Result<()> {
+        self.key.clear();
+        self.ctx.codec.put_place(scored.row.place, &mut self.key);
+        codec::put_lang(scored.row.lang, &mut self.key);
+        self.key.extend_from_slice(&scored.row.content.to_be_bytes());
+        self.key.extend_from_slice(&scored.cell.to_be_bytes());
+        self.key.extend_from_slice(&scored.score.to_be_bytes());
+        self.sorter.push(&self.key, i32::try_from(diff).unwrap_or(i32::MAX))
+    }
+
+    fn always(&self) -> bool {
+        !self.forced.is_empty()
+    }
+
+    fn work(self, out: &mut Give<'_, Repart>) -> Result<()> {
+        let Self { ctx, sorter, forced, .. } = self;
+        let sorted = sorter.finish()?;
+        let mut delta = sorted.read()?;
+        let mut run = ctx.store.writer(SELECTED);
+        let mut table = ctx.store.table("selected").finder()?;
+        let mut forced = forced.into_iter().peekable();
+        let mut more = delta.next()?;
+        loop {
+            let changed = more.then(|| selected_of(&ctx, delta.key()).0.place.shard);
+            let Some(shard) = [changed, forced.peek().copied()].into_iter().flatten().min() else { break };
+            forced.next_if_eq(&shard);
+            let mut old: Vec<Selected> = Vec::new();
+            table.find(&ctx.codec.shard(shard), |key, _| old.push(selected_of(&ctx, key)))?;
+            let mut new: BTreeMap<Selected, i32> = old.iter().map(|row| (*row, 1)).collect();
+            while more && selected_of(&ctx, delta.key()).0.place.shard == shard {
+                run.push(delta.key(), delta.count())?;
+                *new.entry(selected_of(&ctx, delta.key())).or_default() += delta.count();
+                more = delta.next()?;
+            }
+            if let Some((row, count)) = new.iter().find(|(_, count)| !matches!(count, 0 | 1)) {
+                return Err(Error::bug(format!("row selected twice: row={row:?}, count={count}")));
+            }
+            let new: Vec<Selected> =
+                new.into_iter().filter(|(_, count)| *count == 1).map(|(row, _)| row).collect();
+            decide(&ctx, shard, &old, &new, out)?;
+        }
+        ctx.store.add("selected", run.finish(true)?);
+        Ok(())
+    }
+}
+
+/// What becomes of one shard.
+fn decide(
+    ctx: &RepartsContext,
+    shard: u32,
+    old: &[Selected],
+    new: &[Selected],
+    out: &mut Give<'_, Repart>,
+) -> Result<()> {
+    ctx.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+    let key = ctx.parts.shards.get(shard as usize).map_or("", |(key, _)| key.as_str());
+    let parts = |known: &Manifest| {
+        known.parts.iter().filter(|part| part.shard == key).cloned().collect::<Vec<Part>>()
+    };
+    let before = ctx.known.as_deref().map(parts).unwrap_or_default();
+    let wanted = ctx.wanted.get(shard as usize).copied().unwrap_or_default();
+    if wanted {
+        let mut print = ctx.parts.selected(shard)?;
+        for (row, _) in new {
+            print.push(row.place, row.lang, row.content, row.cell);
+        }
+        let standing = ctx.known.as_deref().and_then(|known| known.reusable(key, print.finish()));
+        if let Some(parts) = standing {
+            if ctx.restarted {
+                for note in ends_of(&parts, shard, new) {
+                    out.now(Repart::Note(note), 1)?;
+                }
+            }
+            for part in parts {
+                out.now(Repart::Standing(Box::new(part)), 1)?;
+            }
+            return Ok(());
+        }
+    } else if let Some((row, _)) = new.first() {
+        return Err(Error::bug(format!("row of a shard that is gone: place={:?}", row.place)));
+    }
+    if !ctx.restarted {
+        for note in ends_of(&before, shard, old) {
+            out.now(Repart::Note(note), -1)?;
+        }
+    }
+    for (row, _) in new {
+        out.now(Repart::Wanted(*row), 1)?;
+    }
+    Ok(())
+}
+
+fn selected_of(ctx: &RepartsContext, mut key: &[u8]) -> Selected {
+    let place = ctx.codec.place(&mut key);
+    let lang = codec::lang(&mut key);
+    let content = u128::from_be_bytes(codec::take(&mut key));
+    let cell = u32::from_be_bytes(codec::take(&mut key));
+    (Wanted { place, lang, content, cell }, i64::from_be_bytes(codec::take(&mut key)))
+}

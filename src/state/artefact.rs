@@ -1,0 +1,415 @@
+//! What the front made of a shard: signed fragments, and the ends of what went no further.
+//!
+//! ```text
+//! artefacts/<name>                 the shard's rows, its notes, and what was read, in one file
+//! artefacts/<name>.pieces/<group>  the same of one row group, until all of them are there
+//! ```
+//! **Why**: the front is a pure function of a shard and its settings, and reads all the text there is; so it is asked once. A
+//! shard that is replaced differs from its old artefact in few rows, and only these go on. A run that is interrupted goes
+//! on with the row groups that have no piece yet.
+//!
+//! The name is a hash of the shard's digest, its key (ids hold it) and the fingerprint of the settings of the front.
+
+use super::codec::{self, Shape};
+use super::damage::damaged;
+use super::merge::Merge;
+use super::run::{COUNT, Run, RunMeta, RunWriter};
+use crate::error::{Error, Result};
+use crate::model::{FragmentRow, Lang, Note, Place, Reason, Ruling, Signed, Stage, Verdict};
+use crate::sink::file::{TEMPORARY, away, sync_folder};
+use crate::sink::names::hex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+/// What the front made of a shard, or of a part of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Made {
+    /// Signed fragments. Their shard is not kept.
+    pub(crate) rows: Vec<Signed>,
+    /// Ends of rows and fragments.
+    pub(crate) notes: Vec<Note>,
+    /// Rows that were read, by the lang that the shard says.
+    pub(crate) read: BTreeMap<Lang, i64>,
+}
+
+/// An artefact, open.
+#[derive(Debug, Clone)]
+pub(crate) struct Artefact {
+    rows: Arc<Run>,
+    notes: Arc<Run>,
+    read: BTreeMap<String, i64>,
+}
+
+/// The end of the file: what is where.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trailer {
+    rows: RunMeta,
+    notes: RunMeta,
+    read: BTreeMap<String, i64>,
+}
+
+/// Row, start.
+const PLACE: usize = 8;
+const NOTE: usize = PLACE + 2 + 3 + 8;
+
+fn row_width(shape: Shape) -> usize {
+    PLACE + 2 + 8 + 16 + shape.width()
+}
+
+/// The name of an artefact.
+pub(crate) fn name_of(digest: u128, key: &str, front: u128) -> String {
+    let mut hasher = Xxh3::new();
+    hasher.update(&digest.to_le_bytes());
+    hasher.update(&front.to_le_bytes());
+    hasher.update(key.as_bytes());
+    hex(hasher.digest128())
+}
+
+/// Where the pieces of an artefact are gathered.
+pub(crate) fn pieces(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.pieces"))
+}
+
+impl Artefact {
+    /// Opens one. `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it is damaged or unreadable.
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(away("artefact unreadable", path, cause)),
+        };
+        let unreadable = |cause| away("artefact unreadable", path, cause);
+        let altered = || damaged(path, "artefact altered; delete it too");
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut end = [0; 24];
+        file.read_exact_at(&mut end, length.checked_sub(24).ok_or_else(altered)?).map_err(unreadable)?;
+        let mut bytes = end.as_slice();
+        let size = u64::from_le_bytes(codec::take(&mut bytes));
+        let check = u128::from_le_bytes(codec::take(&mut bytes));
+        let start = length.checked_sub(24).and_then(|length| length.checked_sub(size)).ok_or_else(altered)?;
+        let mut text = vec![0; usize::try_from(size).map_err(|_| altered())?];
+        file.read_exact_at(&mut text, start).map_err(unreadable)?;
+        if xxh3_128(&text) != check {
+            return Err(altered());
+        }
+        let trailer: Trailer = serde_json::from_slice(&text).map_err(|cause| altered().because(cause))?;
+        let open = |meta: &RunMeta| Ok(Arc::new(Run::open_at(path, meta)?));
+        Ok(Some(Self { rows: open(&trailer.rows)?, notes: open(&trailer.notes)?, read: trailer.read }))
+    }
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
+    pub(crate) fn write(path: &Path, made: &Made, shape: Shape) -> Result<()> {
+        let (mut rows, mut notes) = (RunWriter::in_memory(row_width(shape)), RunWriter::in_memory(NOTE));
+        let mut keys: Vec<Vec<u8>> = Vec::with_capacity(made.rows.len());
+        for Signed { row, signature } in &made.rows {
+            let mut key = Vec::with_capacity(row_width(shape));
+            put_place(row.place, &mut key);
+            codec::put_lang(row.lang, &mut key);
+            key.extend_from_slice(&row.tick.to_be_bytes());
+            key.extend_from_slice(&row.content.to_be_bytes());
+            shape.put(signature, &mut key)?;
+            keys.push(key);
+        }
+        keys.sort_unstable();
+        keys.iter().try_for_each(|key| rows.push(key, 1))?;
+        let mut keys: Vec<Vec<u8>> = made.notes.iter().map(note_key).collect();
+        keys.sort_unstable();
+        for same in keys.chunk_by(|a, b| a == b) {
+            notes.push(&same[0], i32::try_from(same.len()).unwrap_or(i32::MAX))?;
+        }
+        let read = made.read.iter().map(|(lang, count)| (lang.tag().to_owned(), *count)).collect();
+        assemble(path, rows, notes, read, false)
+    }
+
+    /// Makes one artefact of its pieces, durably, and removes them.
+    ///
+    /// # Errors
+    /// A piece that is away or damaged, or a disk that does not take it.
+    pub(crate) fn seal(
+        folder: &Path,
+        name: &str,
+        groups: impl Iterator<Item = u32>,
+        shape: Shape,
+    ) -> Result<()> {
+        let pieces = pieces(folder, name);
+        let (mut rows, mut notes) = (Vec::new(), Vec::new());
+        let mut read: BTreeMap<String, i64> = BTreeMap::new();
+        for group in groups {
+            let path = pieces.join(group.to_string());
+            let piece = Self::open(&path)?.ok_or_else(|| damaged(&path, "piece of an artefact missing"))?;
+            rows.push(piece.rows);
+            notes.push(piece.notes);
+            for (lang, count) in piece.read {
+                *read.entry(lang).or_default() += count;
+            }
+        }
+        let path = folder.join(name);
+        let all = |runs: &[Arc<Run>], mut writer: RunWriter| -> Result<RunWriter> {
+            let mut merge = Merge::new(runs, &[], 16)?;
+            while merge.next()? {
+                writer.push(merge.key(), merge.count())?;
+            }
+            Ok(writer)
+        };
+        let temporary = path.with_extension("rows.tmp");
+        let rows = all(&rows, RunWriter::new(row_width(shape), temporary))?;
+        let notes = all(&notes, RunWriter::in_memory(NOTE))?;
+        assemble(&path, rows, notes, read, true)?;
+        sync_folder(folder)?;
+        if pieces.is_dir() {
+            fs::remove_dir_all(&pieces).map_err(|cause| away("folder not removed", &pieces, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Fragments of the shard.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.rows()
+    }
+
+    /// Rows that were read, by the lang that the shard says.
+    pub(crate) fn read(&self) -> BTreeMap<Lang, i64> {
+        let lang = |tag: &str| Lang::from_tag(tag).unwrap_or(Lang::UND);
+        let mut read = BTreeMap::new();
+        for (tag, count) in &self.read {
+            *read.entry(lang(tag)).or_default() += count;
+        }
+        read
+    }
+
+    /// Reads it all and checks it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names it if it is damaged.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.rows.verify()?;
+        self.notes.verify()
+    }
+}
+
+/// Gives the rows in which two artefacts of a shard differ: those of `new` at +1, those of `old` at −1.
+///
+/// # Errors
+/// Damage, a disk that fails, and what `give` returns.
+pub(crate) fn rows_between(
+    old: Option<&Artefact>,
+    new: Option<&Artefact>,
+    shard: u32,
+    shape: Shape,
+    mut give: impl FnMut(Signed, isize) -> Result<()>,
+) -> Result<()> {
+    differ(old.map(|of| &of.rows), new.map(|of| &of.rows), |key, count| {
+        let mut key = key;
+        let place = place_of(&mut key, shard);
+        let lang = codec::lang(&mut key);
+        let tick = u64::from_be_bytes(codec::take(&mut key));
+        let content = u128::from_be_bytes(codec::take(&mut key));
+        let signature = shape.take(&mut key);
+        give(Signed { row: FragmentRow { place, lang, content, tick }, signature }, count as isize)
+    })
+}
+
+/// As [`rows_between`], of the notes.
+///
+/// # Errors
+/// As [`rows_between`].
+pub(crate) fn notes_between(
+    old: Option<&Artefact>,
+    new: Option<&Artefact>,
+    shard: u32,
+    mut give: impl FnMut(Note, isize) -> Result<()>,
+) -> Result<()> {
+    differ(old.map(|of| &of.notes), new.map(|of| &of.notes), |key, count| {
+        let note = note_of(key, shard).ok_or_else(|| Error::bug("note of an artefact not understood"))?;
+        give(note, count as isize)
+    })
+}
+
+fn differ(
+    old: Option<&Arc<Run>>,
+    new: Option<&Arc<Run>>,
+    mut give: impl FnMut(&[u8], i32) -> Result<()>,
+) -> Result<()> {
+    let runs: Vec<(Arc<Run>, i32)> =
+        [(old, -1), (new, 1)].into_iter().filter_map(|(run, sign)| Some((Arc::clone(run?), sign))).collect();
+    let mut merge = Merge::signed(&runs, &[], 16)?;
+    while merge.next()? {
+        give(merge.key(), merge.count())?;
+    }
+    Ok(())
+}
+
+fn assemble(
+    path: &Path,
+    rows: RunWriter,
+    notes: RunWriter,
+    read: BTreeMap<String, i64>,
+    durable: bool,
+) -> Result<()> {
+    let temporary = path.with_extension(TEMPORARY.trim_start_matches('.'));
+    let failed = |cause| away("artefact not written", path, cause);
+    let width = |writer: &RunWriter| writer.width();
+    let widths = (width(&rows), width(&notes));
+    let (rows, rows_meta) = rows.finish(false)?;
+    let (notes, _) = notes.finish(false)?;
+    let mut file = match rows.packed() {
+        Some((bytes, _)) => {
+            let mut file = File::create(&temporary).map_err(failed)?;
+            file.write_all(&bytes).map_err(failed)?;
+            file
+        }
+        None => {
+            fs::rename(rows.path(), &temporary).map_err(failed)?;
+            File::options().append(true).open(&temporary).map_err(failed)?
+        }
+    };
+    let meta = |run: &Run, width: usize, offset: u64| {
+        let check = run.packed().map_or(0, |(_, check)| check);
+        RunMeta { file: String::new(), offset, rows: run.rows(), width, check }
+    };
+    let rows_meta = rows_meta.unwrap_or_else(|| meta(&rows, widths.0, 0));
+    let rows_meta = RunMeta { file: String::new(), ..rows_meta };
+    let notes_meta = meta(&notes, widths.1, rows_meta.bytes());
+    let (bytes, _) = notes.packed().unwrap_or_default();
+    let trailer = Trailer { rows: rows_meta, notes: notes_meta, read };
+    let text =
+        serde_json::to_vec(&trailer).map_err(|cause| Error::bug("artefact not encoded").because(cause))?;
+    let end = [(text.len() as u64).to_le_bytes().as_slice(), &xxh3_128(&text).to_le_bytes()].concat();
+    file.write_all(&[bytes, text, end].concat()).map_err(failed)?;
+    if durable {
+        file.sync_all().map_err(failed)?;
+    }
+    fs::rename(&temporary, path).map_err(failed)
+}
+
+fn put_place(place: Place, key: &mut Vec<u8>) {
+    key.extend_from_slice(&place.row.to_be_bytes());
+    key.extend_from_slice(&place.start.to_be_bytes());
+}
+
+fn place_of(key: &mut &[u8], shard: u32) -> Place {
+    Place { shard, row: u32::from_be_bytes(codec::take(key)), start: u32::from_be_bytes(codec::take(key)) }
+}
+
+fn note_key(note: &Note) -> Vec<u8> {
+    let mut key = Vec::with_capacity(NOTE);
+    put_place(note.place, &mut key);
+    codec::put_lang(note.lang, &mut key);
+    put_verdict(note.verdict, &mut key);
+    debug_assert_eq!(key.len() + COUNT, NOTE + COUNT);
+    key
+}
+
+fn note_of(mut key: &[u8], shard: u32) -> Option<Note> {
+    let place = place_of(&mut key, shard);
+    Some(Note { place, lang: codec::lang(&mut key), verdict: verdict_of(&mut key)? })
+}
+
+/// Bytes of a verdict.
+pub(crate) const VERDICT: usize = 3 + 8;
+
+/// Writes a verdict. The numbers of stages and reasons hold as long as the version of the state does.
+pub(crate) fn put_verdict(verdict: Verdict, key: &mut Vec<u8>) {
+    let small = |at: Option<usize>| at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+    key.push(small(Stage::ALL.iter().position(|stage| *stage == verdict.stage)));
+    key.push(small(RULINGS.iter().position(|ruling| *ruling == verdict.ruling)));
+    key.push(small(Reason::ALL.iter().position(|reason| *reason == verdict.reason)));
+    key.extend_from_slice(&verdict.value.to_be_bytes());
+}
+
+/// Reads a verdict.
+pub(crate) fn verdict_of(key: &mut &[u8]) -> Option<Verdict> {
+    let [stage, ruling, reason] = codec::take::<3>(key).map(usize::from);
+    Some(Verdict {
+        stage: *Stage::ALL.get(stage)?,
+        ruling: *RULINGS.get(ruling)?,
+        reason: *Reason::ALL.get(reason)?,
+        value: i64::from_be_bytes(codec::take(key)),
+    })
+}
+
+const RULINGS: [Ruling; 3] = [Ruling::Kept, Ruling::Dropped, Ruling::Faulted];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Signature;
+
+    fn made(rows: &[(u32, u128)]) -> Made {
+        let lang = Lang::from_tag("por_Latn").expect("in the table");
+        let signed = |(row, content): &(u32, u128)| Signed {
+            row: FragmentRow {
+                place: Place::of_row(7, *row),
+                lang,
+                content: *content,
+                tick: u64::from(*row) * 3,
+            },
+            signature: Signature { bands: vec![u64::from(*row)], sketch: vec![9, 8] },
+        };
+        let note = |(row, _): &(u32, u128)| Note {
+            place: Place::of_row(7, *row + 1),
+            lang,
+            verdict: Verdict::dropped(Stage::Quality, Reason::Links, 0.5),
+        };
+        Made {
+            rows: rows.iter().map(signed).collect(),
+            notes: rows.iter().map(note).collect(),
+            read: [(lang, 2 * i64::try_from(rows.len()).expect("few"))].into(),
+        }
+    }
+
+    const SHAPE: Shape = Shape { bands: 2, sketch: 2 };
+
+    #[test]
+    fn pieces_become_an_artefact_and_two_of_them_their_difference() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, other) = (made(&[(1, 10), (5, 50)]), made(&[(9, 90)]));
+        let place = pieces(folder.path(), "a");
+        fs::create_dir(&place).expect("made");
+        for (group, made) in [(0, &one), (3, &other)] {
+            Artefact::write(&place.join(group.to_string()), made, SHAPE).expect("written");
+        }
+        Artefact::seal(folder.path(), "a", [0, 3].into_iter(), SHAPE).expect("sealed");
+        assert!(!place.exists());
+        let old = Artefact::open(&folder.path().join("a")).expect("whole").expect("there");
+        old.verify().expect("whole");
+        assert_eq!((old.rows(), old.read().values().sum::<i64>()), (3, 6));
+        let changed = made(&[(1, 10), (5, 51), (9, 90)]);
+        Artefact::write(&folder.path().join("b"), &changed, SHAPE).expect("written");
+        let new = Artefact::open(&folder.path().join("b")).expect("whole").expect("there");
+        let mut rows = Vec::new();
+        let gather = |signed: Signed, diff| {
+            rows.push((signed.row.place, signed.row.content, signed.signature.bands[0], diff));
+            Ok(())
+        };
+        rows_between(Some(&old), Some(&new), 7, SHAPE, gather).expect("read");
+        assert_eq!(rows, [(Place::of_row(7, 5), 50, 5, -1), (Place::of_row(7, 5), 51, 5, 1)]);
+        let mut notes = Vec::new();
+        notes_between(None, Some(&new), 7, |note, diff| {
+            notes.push((note, diff));
+            Ok(())
+        })
+        .expect("read");
+        assert_eq!(notes, changed.notes.iter().map(|note| (*note, 1)).collect::<Vec<_>>());
+        assert!(Artefact::open(&folder.path().join("c")).expect("away").is_none());
+        let path = folder.path().join("b");
+        let mut bytes = fs::read(&path).expect("read");
+        let length = bytes.len();
+        bytes[length - 40] ^= 1;
+        fs::write(&path, &bytes).expect("written");
+        assert!(Artefact::open(&path).expect_err("altered").to_string().contains("remedy="));
+    }
+}
