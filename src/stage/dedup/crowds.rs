@@ -5,21 +5,25 @@
 //! that it resembles; if there is none it leads too. The result is a function of the set, near duplicates of one
 //! text end linked, and the cost is nodes × leaders, with a bound on the leaders.
 
+use super::edges::Edge;
 use super::sketch::{Node, Sketch};
 
-/// The links of one crowd, given in ascending order of nodes.
+/// The links of one crowd, given in ascending order of nodes; each with its resemblance in millionths.
 ///
 /// Past `most_leaders` a node that resembles no leader stays alone: its other bands must find its like.
 pub(super) fn links<'a>(
     members: impl Iterator<Item = (Node, &'a Sketch)>,
     least_resemblance: f64,
     most_leaders: u32,
-) -> Vec<(Node, Node)> {
+) -> Vec<Edge> {
     let mut leaders: Vec<(Node, &Sketch)> = Vec::new();
     let mut links = Vec::new();
     for (node, sketch) in members {
-        match leaders.iter().find(|(_, leader)| leader.resembles(sketch, least_resemblance)) {
-            Some((leader, _)) => links.push((*leader, node)),
+        let like = |(leader, of_leader): &(Node, &Sketch)| {
+            Some((*leader, of_leader.resembling(sketch, least_resemblance)?))
+        };
+        match leaders.iter().find_map(like) {
+            Some((leader, resemblance)) => links.push((leader, node, resemblance)),
             None if leaders.len() < most_leaders as usize => leaders.push((node, sketch)),
             None => {}
         }
@@ -37,7 +41,8 @@ mod tests {
         let of = |sketch: u8| Sketch::split(Signature { bands: Vec::new(), sketch: vec![sketch; 8] }).0;
         let (hub, a, b) = (of(1), of(2), of(3));
         let crowd = [(1, &hub), (2, &a), (3, &b), (4, &a), (5, &b), (6, &a)];
-        assert_eq!(links(crowd.into_iter(), 0.9, 10), [(2, 4), (3, 5), (2, 6)]);
-        assert_eq!(links(crowd.into_iter(), 0.9, 2), [(2, 4), (2, 6)]);
+        let whole = 1_000_000;
+        assert_eq!(links(crowd.into_iter(), 0.9, 10), [(2, 4, whole), (3, 5, whole), (2, 6, whole)]);
+        assert_eq!(links(crowd.into_iter(), 0.9, 2), [(2, 4, whole), (2, 6, whole)]);
     }
 }

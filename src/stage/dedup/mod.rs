@@ -23,6 +23,7 @@
 
 mod bands;
 mod cluster;
+mod clusters;
 mod components;
 mod crowds;
 mod edges;
@@ -37,5 +38,6 @@ mod table;
 mod turns;
 
 pub(crate) use cluster::cluster;
+pub use clusters::{ClusterState, Clusters, Membership, Resembling};
 pub use settings::DedupSettings;
 pub use state::{DedupState, MemoryDedup, dedup};

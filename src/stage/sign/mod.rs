@@ -17,7 +17,11 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+/// Version of the form of signatures. A change of any value that a text is signed with raises it: what was persisted with
+/// another one must not be compared.
+pub const FORM: u32 = 1;
+
 pub use lanes::Dispatch;
 pub use settings::SignSettings;
 pub use signer::{Scratch, Signer};
-pub use stage::sign;
+pub use stage::{sign, sign_rows};
