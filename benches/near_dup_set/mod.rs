@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Changes whenever the same arguments give another set.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Windows that Jaccard is measured on.
 const WINDOW: usize = 5;
 /// Documents that are written at a time, and per row group.

@@ -165,7 +165,7 @@ fn alphabetic(draw: &mut Draw, consonants: &str, vowels: &str) -> String {
 }
 
 fn latin(draw: &mut Draw) -> String {
-    alphabetic(draw, "bcdfglmnprstvzhjqxçñ", "aaaeeeiiooouáéíóãêâ")
+    alphabetic(draw, "bcdfglmnprstvzhjqxçñ", "aaaaaaaaaaaeeeeeeeeeeiiiiiiiooooooooouuuáéíóãêâ")
 }
 
 fn cyrillic(draw: &mut Draw) -> String {

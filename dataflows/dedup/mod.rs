@@ -12,12 +12,12 @@
 
 mod job;
 mod outcome;
-pub(crate) mod resolve;
+mod resolve;
 mod run;
 mod settings;
 mod wire;
 
 pub use job::{Job, prepare};
-pub use outcome::{Counts, Outcome};
+pub use outcome::Outcome;
 pub use run::{dedup, execute};
 pub use settings::Settings;

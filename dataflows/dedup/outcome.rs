@@ -1,33 +1,9 @@
 //! What a run of dedup did: for the terminal, for `--json`, for tests.
 
 use crate::error::{Error, Result};
-use crate::sink::keep_list::KeepList;
+use crate::sink::keep_list::{Counts, KeepList};
 use crate::sink::manifest::Delta;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
-
-/// What became of the rows: `rows = kept + exact + near + faulted`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counts {
-    /// Rows of all shards.
-    pub rows: u64,
-    /// Rows that stay.
-    pub kept: u64,
-    /// Rows that go because their text stands at a lesser place.
-    pub exact: u64,
-    /// Rows that go because they resemble one that stays, or a chain of rows joins them to it.
-    pub near: u64,
-    /// Rows that could not be read, by reason. They are on no list.
-    pub faulted: BTreeMap<String, u64>,
-    /// Clusters of two rows or more.
-    pub clusters: u64,
-    /// Verified pairs.
-    pub pairs: u64,
-    /// Listed rows without an id of their own: theirs is derived from shard and row.
-    pub derived_ids: u64,
-}
+use serde::Serialize;
 
 /// What a run did.
 #[derive(Debug, Clone)]
@@ -78,22 +54,5 @@ impl Outcome {
             peak_memory_bytes: crate::telemetry::memory::peak_bytes(),
         };
         serde_json::to_string(&report).map_err(|cause| Error::bug("report not encoded").because(cause))
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "rows={} kept={} exact={} near={} faulted={} clusters={} pairs={}",
-            self.rows,
-            self.kept,
-            self.exact,
-            self.near,
-            self.faulted.values().sum::<u64>(),
-            self.clusters,
-            self.pairs
-        )?;
-        self.faulted.iter().try_for_each(|(reason, count)| write!(f, " {reason}={count}"))
     }
 }

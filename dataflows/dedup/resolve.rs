@@ -6,30 +6,9 @@
 
 use crate::error::{Error, Result};
 use crate::model::{ContentId, Place};
+use crate::sink::keep_list::{Member, Pair};
 use crate::stage::dedup::{Membership, Resembling};
 use differential_dataflow::consolidation::consolidate;
-
-/// A row of a cluster of two or more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Member {
-    /// The least place of the cluster.
-    pub(crate) survivor: Place,
-    /// Its own.
-    pub(crate) place: Place,
-    /// Rows of the cluster.
-    pub(crate) size: u32,
-}
-
-/// Two rows that were verified to resemble each other, the lesser place first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Pair {
-    /// One row.
-    pub(crate) one: Place,
-    /// The other.
-    pub(crate) other: Place,
-    /// Their estimated Jaccard in millionths; 1,000,000 for equal contents.
-    pub(crate) resemblance: i64,
-}
 
 /// The clusters of a run.
 #[derive(Debug, Default, PartialEq, Eq)]

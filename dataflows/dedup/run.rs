@@ -1,13 +1,13 @@
 //! A run from prepared job to published lists.
 
 use super::job::{Job, prepare};
-use super::outcome::{Counts, Outcome};
+use super::outcome::Outcome;
 use super::resolve::{Resolved, resolve};
 use super::settings::Settings;
 use super::wire::{Share, build};
 use crate::error::Result;
 use crate::model::Place;
-use crate::sink::keep_list::{KeepList, ListFile, Lists, kept_rows};
+use crate::sink::keep_list::{Counts, KeepList, ListFile, Lists, kept_rows};
 use crate::source::open::Files;
 use crate::stop::Stop;
 use crate::telemetry::Stopwatch;

@@ -3,7 +3,7 @@
 //! Memory: a row group of each list, and the ids of the rows that stand in clusters.
 
 use super::manifest::{KeepList, ListFile};
-use crate::dedup::resolve::{Member, Pair};
+use super::members::{Member, Pair};
 use crate::error::{Error, Result};
 use crate::model::{Place, fragment_id};
 use crate::sink::columns::properties;

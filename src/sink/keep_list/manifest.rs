@@ -1,6 +1,6 @@
 //! The manifest of the lists: what they were made from and what they hold.
 
-use crate::dedup::Counts;
+use super::members::Counts;
 use crate::error::{Error, Result};
 use crate::sink::file::{Stored, away};
 use crate::sink::manifest::{NAME, ShardEntry};

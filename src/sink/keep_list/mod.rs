@@ -11,8 +11,11 @@
 
 mod lists;
 mod manifest;
+mod members;
 mod rows;
 
 pub use lists::Lists;
 pub use manifest::{KeepList, ListFile};
+pub use members::Counts;
+pub(crate) use members::{Member, Pair};
 pub use rows::kept_rows;
