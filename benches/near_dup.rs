@@ -148,7 +148,7 @@ fn judged(set: &Set, output: &Path, documents: u64) {
     each(&output.join("kept.parquet"), |id, _| _ = kept.insert(numbers[id]));
     let mut clusters: BTreeMap<u64, String> = BTreeMap::new();
     each(&output.join("clusters.parquet"), |id, cluster| {
-        _ = clusters.insert(numbers[id], cluster.to_owned())
+        clusters.insert(numbers[id], cluster.to_owned());
     });
     let mut families: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut family: BTreeMap<u64, u64> = BTreeMap::new();
@@ -223,7 +223,7 @@ fn each(path: &Path, mut see: impl FnMut(&str, &str)) {
         ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     for batch in reader.map(Result::unwrap) {
         let ids = batch.column_by_name("id").unwrap().as_string::<i32>();
-        let clusters = batch.column_by_name("cluster").map(|column| column.as_string::<i32>());
+        let clusters = batch.column_by_name("cluster").map(AsArray::as_string::<i32>);
         assert!(batch.column_by_name("row").unwrap().as_primitive_opt::<Int64Type>().is_some());
         for at in 0..batch.num_rows() {
             see(ids.value(at), clusters.map_or("", |clusters| clusters.value(at)));

@@ -112,7 +112,7 @@ pub struct Dedup {
     /// Where lists and state go.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// The column of the text; otherwise the first of text, content, raw_content.
+    /// The column of the text; otherwise the first of `text`, `content`, `raw_content`.
     #[arg(long, value_name = "COLUMN")]
     pub text: Option<String>,
     /// The column of the row's own id; otherwise a known one. A row without an id gets one from its shard and row.

@@ -24,16 +24,17 @@ fn run(input: &Path, output: &Path, workers: usize, rows: bool) -> Outcome {
     dedup(settings, &Stop::default()).unwrap()
 }
 
+fn top(parents: &[usize], mut at: usize) -> usize {
+    while parents[at] != at {
+        at = parents[at];
+    }
+    at
+}
+
 /// Clusters by every pair: the numbers of the documents of each cluster of two or more.
 fn clusters(documents: &[Document]) -> BTreeSet<Vec<usize>> {
     let sets: Vec<BTreeSet<Vec<String>>> = documents.iter().map(Document::windows).collect();
     let mut parents: Vec<usize> = (0..documents.len()).collect();
-    fn top(parents: &[usize], mut at: usize) -> usize {
-        while parents[at] != at {
-            at = parents[at];
-        }
-        at
-    }
     for b in 0..sets.len() {
         for a in 0..b {
             let shared = sets[a].intersection(&sets[b]).count() as f64;

@@ -241,7 +241,7 @@ fn other_form(text: &str, draw: &mut Draw) -> String {
             '\n' => other.push_str("\r\n"),
             // Of letters whose capital has this as its only small letter.
             _ if upper && c.to_uppercase().flat_map(char::to_lowercase).eq([c]) => {
-                other.extend(c.to_uppercase())
+                other.extend(c.to_uppercase());
             }
             _ => other.push(c),
         }

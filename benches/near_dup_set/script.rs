@@ -154,7 +154,7 @@ fn alphabetic(draw: &mut Draw, consonants: &str, vowels: &str) -> String {
     let (consonants, vowels): (Vec<char>, Vec<char>) =
         (consonants.chars().collect(), vowels.chars().collect());
     let mut word = String::new();
-    for _ in 0..1 + draw.below(3) {
+    for _ in 0..=draw.below(3) {
         word.push(one(draw, &consonants));
         word.push(one(draw, &vowels));
         if draw.below(3) == 0 {
@@ -183,7 +183,7 @@ fn devanagari(draw: &mut Draw) -> String {
     let consonants: Vec<char> = "कखगघचछजझटठडढणतथदधनपफबभमयरलवशषसह".chars().collect();
     let signs: Vec<char> = "ािीुूेैोौं".chars().collect();
     let mut word = String::new();
-    for _ in 0..1 + draw.below(4) {
+    for _ in 0..=draw.below(4) {
         word.push(one(draw, &consonants));
         if draw.below(6) == 0 {
             word.push('\u{94d}');
@@ -197,11 +197,11 @@ fn devanagari(draw: &mut Draw) -> String {
 }
 
 fn hangul(draw: &mut Draw) -> String {
-    (0..1 + draw.below(4)).map(|_| between(draw, 0xac00, 0xd7a3)).collect()
+    (0..=draw.below(4)).map(|_| between(draw, 0xac00, 0xd7a3)).collect()
 }
 
 fn han(draw: &mut Draw) -> String {
-    (0..1 + draw.below(3)).map(|_| between(draw, 0x4e00, 0x5a00)).collect()
+    (0..=draw.below(3)).map(|_| between(draw, 0x4e00, 0x5a00)).collect()
 }
 
 fn thai(draw: &mut Draw) -> String {
@@ -209,7 +209,7 @@ fn thai(draw: &mut Draw) -> String {
     let above: Vec<char> = "\u{e31}\u{e34}\u{e35}\u{e37}\u{e38}\u{e39}".chars().collect();
     let before: Vec<char> = "เแโไใ".chars().collect();
     let mut word = String::new();
-    for _ in 0..1 + draw.below(3) {
+    for _ in 0..=draw.below(3) {
         if draw.below(4) == 0 {
             word.push(one(draw, &before));
         }

@@ -67,16 +67,13 @@ impl Table {
     /// The character at `at`, its length and its entry; a space past the end.
     #[inline]
     fn look(&self, text: &str, at: usize) -> (u32, usize, u32) {
-        let bytes = text.as_bytes();
-        let Some(first) = bytes.get(at).copied() else { return (u32::from(' '), 0, SPACE) };
-        let more = |i: usize| bytes.get(at + i).map_or(0, |byte| u32::from(byte & 0x3f));
-        let lead = u32::from(first);
-        let (point, length) = match first {
-            0..0x80 => (lead, 1),
-            0..0xe0 => ((lead & 0x1f) << 6 | more(1), 2),
-            0..0xf0 => ((lead & 0x0f) << 12 | more(1) << 6 | more(2), 3),
-            _ => return (u32::MAX, 4, UNSTABLE),
-        };
+        if at >= text.len() {
+            return (u32::from(' '), 0, SPACE);
+        }
+        let (point, length) = decoded(text, at);
+        if length == 4 {
+            return (point, length, UNSTABLE);
+        }
         (point, length, self.entries[(point & 0xffff) as usize])
     }
 
@@ -84,6 +81,21 @@ impl Table {
     #[inline]
     fn cuts(&self, text: &str, at: usize) -> bool {
         self.look(text, at).2 & (UNSTABLE | MARK) == 0
+    }
+}
+
+/// The code point that starts at `at`, and its length in bytes; `at` is the start of a character of the text.
+#[inline]
+pub(crate) fn decoded(text: &str, at: usize) -> (u32, usize) {
+    let bytes = text.as_bytes();
+    let first = bytes.get(at).copied().unwrap_or_default();
+    let more = |i: usize| bytes.get(at + i).map_or(0, |byte| u32::from(byte & 0x3f));
+    let lead = u32::from(first);
+    match first {
+        0..0x80 => (lead, 1),
+        0x80..0xe0 => (((lead & 0x1f) << 6) | more(1), 2),
+        0xe0..0xf0 => (((lead & 0x0f) << 12) | (more(1) << 6) | more(2), 3),
+        0xf0.. => (((lead & 0x07) << 18) | (more(1) << 12) | (more(2) << 6) | more(3), 4),
     }
 }
 

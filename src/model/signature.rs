@@ -39,7 +39,6 @@ struct Bins {
     either: u32,
 }
 
-#[expect(clippy::verbose_bit_mask, reason = "counting zeros does not become vector code")]
 fn bins(one: &[u8], other: &[u8]) -> Bins {
     let mut bins = Bins { equal: 0, both: 0, either: 0 };
     // Sums of 64 pairs fit a byte, so the inner loop runs on whole vectors of bytes.

@@ -69,7 +69,7 @@ impl Whole {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the store fails,
     /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) if a row does not decode.
-    pub fn next(&mut self) -> Result<Option<(RecordBatch, bool)>> {
+    pub fn rows(&mut self) -> Result<Option<(RecordBatch, bool)>> {
         loop {
             if let Some(decode) = &mut self.decode {
                 match decode.next()? {

@@ -3,6 +3,7 @@
 //! **Why**: cleaning, quality and shingles look at every character of a corpus. Unicode's tables cost a
 //! search per character; one byte per code point of the basic plane, filled once, costs a load.
 
+use crate::model::normal::decoded;
 use std::sync::LazyLock;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
@@ -47,16 +48,7 @@ impl Glyphs {
     /// The classes of the character at `at` of a text, its code point and its length in bytes; `at` is the start of one.
     #[inline]
     pub(crate) fn at(self, text: &str, at: usize) -> (u8, u32, usize) {
-        let bytes = text.as_bytes();
-        let first = bytes.get(at).copied().unwrap_or_default();
-        let more = |i: usize| bytes.get(at + i).map_or(0, |byte| u32::from(byte & 0x3f));
-        let lead = u32::from(first);
-        let (point, length) = match first {
-            0..0x80 => (lead, 1),
-            0..0xe0 => ((lead & 0x1f) << 6 | more(1), 2),
-            0..0xf0 => ((lead & 0x0f) << 12 | more(1) << 6 | more(2), 3),
-            _ => ((lead & 0x07) << 18 | more(1) << 12 | more(2) << 6 | more(3), 4),
-        };
+        let (point, length) = decoded(text, at);
         match self.0.get(point as usize) {
             Some(class) => (*class, point, length),
             None => (char::from_u32(point).map_or(BROKEN, computed), point, length),

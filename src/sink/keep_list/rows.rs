@@ -72,7 +72,7 @@ fn shard_rows(lists: &Lists<'_>, at: usize, out: &[Place]) -> Result<Option<List
     let mut writer = ArrowWriter::try_new_with_options(file, arrow, options)
         .map_err(|cause| Error::bug("rows not started").because(cause))?;
     let mut rows = 0;
-    while let Some((batch, ends)) = whole.next()? {
+    while let Some((batch, ends)) = whole.rows()? {
         rows += batch.num_rows() as u64;
         let written = writer.write(&batch).and_then(|()| if ends { writer.flush() } else { Ok(()) });
         written.map_err(|cause| failed(writer.inner().temporary(), cause))?;

@@ -98,7 +98,7 @@ fn split(hash: u32, lanes: u32) -> (usize, u32) {
 
 #[inline]
 fn ranked(round: u32, rank: u32) -> u64 {
-    u64::from(round) << 32 | u64::from(rank)
+    (u64::from(round) << 32) | u64::from(rank)
 }
 
 #[cfg(test)]
@@ -110,9 +110,9 @@ mod tests {
     fn plain(x: u32, round: u32) -> u64 {
         let low = |x: u128| x % (1 << 32);
         let seeded = u128::from(x) ^ low((u128::from(round) + 1) * 0x9e37_79b9);
-        let once = low((seeded ^ seeded >> 16) * 0x7feb_352d);
-        let twice = low((once ^ once >> 15) * 0x846c_a68b);
-        u64::try_from(twice ^ twice >> 16).expect("32 bits")
+        let once = low((seeded ^ (seeded >> 16)) * 0x7feb_352d);
+        let twice = low((once ^ (once >> 15)) * 0x846c_a68b);
+        u64::try_from(twice ^ (twice >> 16)).expect("32 bits")
     }
 
     proptest! {
@@ -128,7 +128,7 @@ mod tests {
                     let round = u32::try_from(round).expect("small");
                     let hash = plain(*x, round);
                     let (lane, rank) = match u64::from(round).checked_sub(lanes) {
-                        None => (hash * lanes >> 32, hash * lanes % (1 << 32)),
+                        None => ((hash * lanes) >> 32, (hash * lanes) % (1 << 32)),
                         Some(lane) => (lane, hash),
                     };
                     let lane = usize::try_from(lane).expect("small");

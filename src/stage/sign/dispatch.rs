@@ -14,7 +14,7 @@ pub enum Dispatch {
     Avx2,
     /// x86-64 with AVX-512 F.
     Avx512,
-    /// AArch64 with NEON.
+    /// `AArch64` with NEON.
     Neon,
 }
 

@@ -75,5 +75,5 @@ fn nibble(rank: u32) -> u8 {
     let mixed = (rank ^ (rank >> 15)).wrapping_mul(0x85eb_ca6b);
     let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
     let among_15 = (u64::from(mixed) * 15) >> 32;
-    if rank == EMPTY { 0 } else { among_15 as u8 + 1 }
+    if rank == EMPTY { 0 } else { u8::try_from(among_15).map_or(0, |among_15| among_15 + 1) }
 }
