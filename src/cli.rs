@@ -47,6 +47,14 @@ pub enum Command {
     /// Print every setting with the value that a run would use.
     #[command(after_help = "Examples:\n  isogloss settings\n  isogloss settings my.toml --set workers=4")]
     Settings(Print),
+    /// Find exact and near duplicates of whole documents, in any script; no model is asked.
+    ///
+    /// Writes DIR/kept.parquet (id, shard, row), DIR/clusters.parquet (id, shard, row, cluster, survivor, size: the rows of
+    /// clusters of two or more; the survivor has the least shard and row) and DIR/pairs.parquet (verified pairs with their
+    /// estimated Jaccard). Running again without a change does nothing.
+    #[command(after_help = "Examples:\n  isogloss dedup --input 'crawl/**/*.parquet' --output out/dedup\n  \
+        isogloss dedup --input crawl --output out/dedup --text body --id key --rows --set dedup.least_resemblance=0.8")]
+    Dedup(Dedup),
     /// Build a codebook of topic cells from a list of topics, with the embedding model of the settings.
     #[command(after_help = "Example: isogloss codebook data/codebooks/topics-1.tsv topics-1.bin")]
     Codebook(Codebook),
@@ -91,6 +99,35 @@ pub struct Run {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// End with one JSON object: delta, counts, calls, seconds, manifest digest.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `dedup`.
+#[derive(Debug, Args)]
+pub struct Dedup {
+    /// A shard, a folder or a glob. May be given again.
+    #[arg(long, value_name = "GLOB", required = true)]
+    pub input: Vec<String>,
+    /// Where lists and state go.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// The column of the text; otherwise the first of `text`, `content`, `raw_content`.
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Option<String>,
+    /// The column of the row's own id; otherwise a known one. A row without an id gets one from its shard and row.
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Write the kept rows themselves, too: DIR/rows, a file per shard with all of its columns.
+    #[arg(long)]
+    pub rows: bool,
+    /// Dataflow workers, as many as cores by default; the lists do not depend on it.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Replaces one setting of `source`, `sign` or `dedup`. May be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// End with one JSON object: delta, counts, seconds, peak memory, digest of the lists.
     #[arg(long)]
     pub json: bool,
 }

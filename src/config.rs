@@ -285,7 +285,7 @@ impl Settings {
 }
 
 /// Removes a dotted key.
-fn forget(table: &mut Table, key: &str) {
+pub(crate) fn forget(table: &mut Table, key: &str) {
     match key.split_once('.') {
         None => {
             table.remove(key);
@@ -299,7 +299,10 @@ fn forget(table: &mut Table, key: &str) {
 }
 
 /// Puts one `KEY=VALUE` into the table.
-fn put(table: &mut Table, set: &str) -> Result<()> {
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if it has no key or no `=`, or a part of the key is no table.
+pub(crate) fn put(table: &mut Table, set: &str) -> Result<()> {
     let (key, value) = set
         .split_once('=')
         .ok_or_else(|| Error::config(format!("flag without `=`: --set {set}, remedy=--set KEY=VALUE")))?;

@@ -18,6 +18,8 @@ pub mod command;
 pub mod config;
 #[path = "../dataflows/curate/mod.rs"]
 pub mod curate;
+#[path = "../dataflows/dedup/mod.rs"]
+pub mod dedup;
 pub mod error;
 pub mod llm;
 pub mod model;

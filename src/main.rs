@@ -3,7 +3,7 @@
 use clap::Parser;
 use isogloss::cli::{Cli, Command};
 use isogloss::command::{
-    check, codebook, journal, models, quickstart, run, settings, show, terminal, verify,
+    check, codebook, dedup, journal, models, quickstart, run, settings, show, terminal, verify,
 };
 use isogloss::source::pack;
 use std::process::ExitCode;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Show(flags) => show::show(flags),
         Command::Verify(flags) => verify::verify(flags),
         Command::Journal(flags) => journal::journal(flags),
+        Command::Dedup(flags) => dedup::dedup(flags),
         Command::Codebook(flags) => codebook::codebook(flags),
         Command::Pack { from, out } => pack::pack(from, out).map(|shards| {
             for (shard, rows) in shards {

@@ -27,9 +27,19 @@ fn isogloss(flags: &[&str]) -> (i32, String, String) {
 fn help_has_every_command_an_example_and_the_exit_codes() {
     let (code, said, _) = isogloss(&["--help"]);
     assert_eq!(code, 0);
-    for command in
-        ["quickstart", "run", "check", "models", "settings", "codebook", "show", "verify", "journal", "pack"]
-    {
+    for command in [
+        "quickstart",
+        "run",
+        "check",
+        "dedup",
+        "models",
+        "settings",
+        "codebook",
+        "show",
+        "verify",
+        "journal",
+        "pack",
+    ] {
         assert!(said.contains(command), "{command} is not in the help");
         let (code, said, _) = isogloss(&[command, "--help"]);
         assert!(code == 0 && said.contains("Example"), "{command}: {said}");
@@ -213,4 +223,53 @@ fn answers_move_to_another_output_and_are_not_paid_again() {
         number(&pruned).expect("a count"),
         "only what was pruned is paid"
     );
+}
+
+#[test]
+fn dedup_lists_what_to_keep_and_a_rerun_does_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora").display().to_string();
+    let flags = |more: &[&'static str]| {
+        let mut flags = vec!["dedup", "--input", &corpora, "--output"];
+        let output = at("out");
+        flags.push(&output);
+        flags.extend(more);
+        isogloss(&flags)
+    };
+    let (code, said, told) = flags(&["--rows", "--json", "--workers", "2"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(said.starts_with("rows="), "{said}");
+    let report: serde_json::Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    let counts = &report["counts"];
+    let count = |name: &str| counts[name].as_u64().expect("a count");
+    assert_eq!(report["ran"], true);
+    assert!(count("exact") + count("near") > 0, "the corpora have copies: {counts}");
+    assert_eq!(count("rows"), count("kept") + count("exact") + count("near"), "{counts}");
+    for name in ["kept.parquet", "clusters.parquet", "pairs.parquet", "manifest.json", "rows"] {
+        assert!(folder.path().join("out").join(name).exists(), "{name}");
+    }
+    let (code, said, told) = flags(&["--rows", "--json", "--workers", "1"]);
+    assert!(code == 0 && told.contains("nothing to do"), "{told}");
+    assert!(
+        said.contains(r#""ran":false"#) && said.contains(report["digest"].as_str().expect("hex")),
+        "{said}"
+    );
+
+    // Mistakes are told before any work, by kind.
+    assert_eq!(isogloss(&["dedup", "--output", &at("b")]).0, 2, "no input");
+    let none = at("none/*.parquet");
+    for (code, word, flags) in [
+        (4, "no text column", ["--input", &corpora, "--text", "nothing"]),
+        (4, "no id column", ["--input", &corpora, "--id", "nothing"]),
+        (3, "key=workers", ["--input", &corpora, "--workers", "0"]),
+        (3, "least_resemblance", ["--input", &corpora, "--set", "dedup.least_resemblance=2"]),
+        (3, "matches no shard", ["--input", &none, "--workers", "1"]),
+    ] {
+        let output = at("c");
+        let (ended, _, told) = isogloss(&[&["dedup", "--output", &output][..], &flags].concat());
+        assert_eq!(ended, code, "{told}");
+        assert!(told.contains(word) && told.contains("remedy="), "{told}");
+        assert!(!Path::new(&output).join("kept.parquet").exists());
+    }
 }

@@ -14,6 +14,7 @@ use crate::sink::manifest::{Manifest, ShardEntry};
 use crate::source::shard::Survey;
 use crate::source::tasks::Task;
 use crate::stage::durable::DurableStages;
+use crate::stage::sign::FORM;
 use crate::state::artefact::{Artefact, name_of, pieces};
 use crate::state::codec::{Codec, Labels, Shape};
 use crate::state::manifest::{FORMAT, Print, StateManifest, StateShard};
@@ -111,6 +112,7 @@ impl Making<'_> {
         let mut hasher = Xxh3::new();
         hasher.update(&self.settings.fingerprint_of(&keys)?.to_le_bytes());
         hasher.update(&FORMAT.to_le_bytes());
+        hasher.update(&FORM.to_le_bytes());
         // State holds langs and reasons by their numbers.
         let langs = Lang::all().map(Lang::tag);
         let names =

@@ -13,7 +13,7 @@ use crate::llm::journal::{self, Journal};
 use crate::llm::models::{Cache, LID};
 use crate::llm::prompt::Prompts;
 use crate::model::Stage;
-use crate::sink::manifest::{Delta, Manifest, ShardEntry};
+use crate::sink::manifest::{Delta, Manifest, ShardEntry, entries};
 use crate::sink::parts::PartContext;
 use crate::sink::snapshot::Output;
 use crate::source::list::{self, Shard};
@@ -24,6 +24,7 @@ use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::reread::Rereading;
 use crate::stage::segment::{Segmenter, drafts_of};
+use crate::stage::sign::FORM;
 use crate::stop::Stop;
 use crate::telemetry::{Progress, SystemClock};
 use std::sync::Arc;
@@ -140,7 +141,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     let journal = Arc::new(Journal::open(&output.state().join(journal::FILE), Arc::new(SystemClock))?);
     let prompts = Arc::new(Prompts::open(settings.prompts.as_deref(), journal.secret()?)?);
     let known = output.manifest()?.map(Arc::new);
-    let entries = entries(&shards, &surveys, known.as_deref())?;
+    let entries = entries(&shards, &surveys, known.as_deref().map_or(&[], |known| &known.shards))?;
     let versions = roles::versions(&settings, &endpoints, &prompts, &codebook)?;
     let shared = Shared {
         settings: &settings,
@@ -209,32 +210,11 @@ fn rows_to_read(change: Option<&Change>, surveys: &[Survey]) -> u64 {
     change.missing.iter().filter_map(rows).map(u64::from).sum()
 }
 
-/// The shards as the manifest will name them. A shard whose size and time of writing are as in the manifest before is
-/// taken to be the same; any other one is read once for its digest.
-fn entries(shards: &[Shard], surveys: &[Survey], known: Option<&Manifest>) -> Result<Vec<ShardEntry>> {
-    shards.iter().zip(surveys).map(|(shard, survey)| entry(shard, survey, known)).collect()
-}
-
-fn entry(shard: &Shard, survey: &Survey, known: Option<&Manifest>) -> Result<ShardEntry> {
-    let modified_ns = u64::try_from(shard.modified_ns).unwrap_or(0);
-    let same = known.and_then(|known| known.shard(&shard.key));
-    let same =
-        same.filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
-    let digest = same.map_or_else(|| list::digest(shard), |same| Ok(same.digest))?;
-    Ok(ShardEntry {
-        key: shard.key.clone(),
-        digest,
-        bytes: shard.bytes,
-        modified_ns,
-        rows: u64::from(survey.rows),
-        text_column: survey.text_column.clone(),
-    })
-}
-
 /// Settings and whatever else of ours can change a row.
 fn fingerprint(settings: &Settings) -> Result<u128> {
     let mut hasher = Xxh3::new();
     hasher.update(&settings.fingerprint()?.to_le_bytes());
+    hasher.update(&FORM.to_le_bytes());
     for part in [LID.sha256, env!("CARGO_PKG_VERSION")] {
         hasher.update(part.as_bytes());
     }

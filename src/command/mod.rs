@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod codebook;
+pub mod dedup;
 pub mod interrupt;
 pub mod journal;
 pub mod models;

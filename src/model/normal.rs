@@ -1,96 +1,244 @@
 //! The normal form of a text: NFKC, lower case, one space for a run of white space and none at the ends.
 //!
-//! **Why**: equal normal forms are equal content, and shingles are taken from it. Nearly every character of real text is
-//! its own compatibility form and composes with nothing before it; for these one load from a table gives the lower-case
-//! letter. Only a character followed by one of the others goes through the normalizer, with them: as text may be
-//! cut before every character that is stable in this sense, the result is that of normalizing the whole.
+//! **Why**: equal normal forms are equal content, and shingles are taken from it. Nearly all of real text is its own normal
+//! form, so it is copied in runs; one load from a table tells whether a character may stand in a run. A mark may, if it
+//! composes with nothing before it and marks stand in their order (virama, Thai tones). Only what is left goes through the
+//! normalizer, with the character before it and the marks after it: text may be cut before every character that is a
+//! starter in normal form, so the result is that of normalizing the whole.
 
 use std::sync::LazyLock;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// Set in an entry whose character is not stable, or has no single lower-case letter.
+/// Set in an entry whose character may compose with what stands before it, or needs the normalizer otherwise.
 const UNSTABLE: u32 = 1 << 31;
 /// Set in an entry of white space.
 const SPACE: u32 = 1 << 30;
+/// Set in an entry of a mark that composes with nothing before it; its combining class stands in the low byte.
+const MARK: u32 = 1 << 29;
+/// Set in an entry whose character becomes several, none of which depends on others: their place in [`Table::parts`].
+const PARTS: u32 = 1 << 28;
 const PLANE: usize = 0x1_0000;
 
-/// Lower-case letters of the stable characters of the basic plane.
-static TABLE: LazyLock<Box<[u32]>> = LazyLock::new(|| {
-    (0..PLANE)
-        .map(|point| u32::try_from(point).ok().and_then(char::from_u32).map_or(UNSTABLE, entry))
-        .collect()
+/// What becomes of the characters of the basic plane: the entry of one that may stand in a run is the character.
+struct Table {
+    entries: Box<[u32; PLANE]>,
+    parts: Vec<String>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let mut parts = Vec::new();
+    let mut entries: Box<[u32; PLANE]> =
+        vec![UNSTABLE; PLANE].try_into().unwrap_or_else(|_| Box::new([UNSTABLE; PLANE]));
+    for (entry, point) in entries.iter_mut().zip(0_u32..) {
+        *entry = char::from_u32(point).map_or(UNSTABLE, |c| entry_of(c, &mut parts));
+    }
+    Table { entries, parts }
 });
 
-fn entry(c: char) -> u32 {
-    if c.is_whitespace() && c.is_ascii() {
-        return SPACE;
+fn entry_of(c: char, parts: &mut Vec<String>) -> u32 {
+    if c.is_whitespace() {
+        return if c.is_ascii() { SPACE } else { UNSTABLE };
     }
-    let stable = canonical_combining_class(c) == 0
-        && is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes
-        && !c.is_whitespace();
-    let mut lower = c.to_lowercase();
-    match (lower.next(), lower.next()) {
-        (Some(lower), None) if stable => u32::from(lower),
-        _ => UNSTABLE,
+    let normal = is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes;
+    let class = canonical_combining_class(c);
+    let lower = || c.to_lowercase();
+    if normal && class != 0 {
+        return if lower().eq([c]) { MARK | u32::from(class) } else { UNSTABLE };
     }
+    match (lower().next(), lower().nth(1)) {
+        (Some(lower), None) if normal => return u32::from(lower),
+        _ => {}
+    }
+    let starter = |c: char| {
+        canonical_combining_class(c) == 0
+            && is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes
+            && !c.is_whitespace()
+    };
+    let whole = c.nfkc().collect::<String>();
+    if class != 0 || whole.is_empty() || !whole.chars().all(starter) {
+        return UNSTABLE;
+    }
+    parts.push(whole.chars().flat_map(char::to_lowercase).collect());
+    PARTS | u32::try_from(parts.len() - 1).unwrap_or(0)
+}
+
+impl Table {
+    /// The character at `at`, its length and its entry; a space past the end.
+    #[inline]
+    fn look(&self, text: &str, at: usize) -> (u32, usize, u32) {
+        if at >= text.len() {
+            return (u32::from(' '), 0, SPACE);
+        }
+        let (point, length) = decoded(text, at);
+        if length == 4 {
+            return (point, length, UNSTABLE);
+        }
+        (point, length, self.entries[(point & 0xffff) as usize])
+    }
+
+    /// Whether the character at `at` leaves what stands before it as it is.
+    #[inline]
+    fn cuts(&self, text: &str, at: usize) -> bool {
+        self.look(text, at).2 & (UNSTABLE | MARK) == 0
+    }
+}
+
+/// The code point that starts at `at`, and its length in bytes; `at` is the start of a character of the text.
+#[inline]
+pub(crate) fn decoded(text: &str, at: usize) -> (u32, usize) {
+    let bytes = text.as_bytes();
+    let first = bytes.get(at).copied().unwrap_or_default();
+    let more = |i: usize| bytes.get(at + i).map_or(0, |byte| u32::from(byte & 0x3f));
+    let lead = u32::from(first);
+    match first {
+        0..0x80 => (lead, 1),
+        0x80..0xe0 => (((lead & 0x1f) << 6) | more(1), 2),
+        0xe0..0xf0 => (((lead & 0x0f) << 12) | (more(1) << 6) | more(2), 3),
+        0xf0.. => (((lead & 0x07) << 18) | (more(1) << 12) | (more(2) << 6) | more(3), 4),
+    }
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
+/// How many bytes from `at` on are plain: ASCII without capitals and control codes, single spaces inside.
+#[inline]
+fn plain_ascii(bytes: &[u8], at: usize) -> usize {
+    let Some(block) = bytes.get(at..at + BLOCK).and_then(|block| <&[u8; BLOCK]>::try_from(block).ok()) else {
+        return 0;
+    };
+    let odd = block.iter().fold(0_u8, |odd, byte| {
+        odd | u8::from(byte.wrapping_sub(b'A') < 26) | u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
+    });
+    let pairs = (0..BLOCK - 1).fold(0_u8, |pairs, i| pairs | u8::from(block[i] | block[i + 1] == b' '));
+    if odd | pairs != 0 || block[0] == b' ' {
+        return 0;
+    }
+    // What follows a space at the end is not known here.
+    if block[BLOCK - 1] == b' ' { BLOCK - 1 } else { BLOCK }
 }
 
 /// Puts the normal form of `text` into `normal`, which is cleared and reused.
 pub(crate) fn normalize(text: &str, normal: &mut String) {
     normal.clear();
     normal.reserve(text.len());
-    let table = &**TABLE;
-    let mut gap = false;
-    // The last stable character is held back: what follows may belong to it.
-    let mut held: Option<(usize, u32)> = None;
-    // Where a stretch for the normalizer starts.
-    let mut slow: Option<usize> = None;
-    for (at, c) in text.char_indices() {
-        let entry = table.get(c as usize).copied().unwrap_or(UNSTABLE);
-        if entry & UNSTABLE != 0 {
-            slow = slow.or_else(|| Some(held.take().map_or(at, |(start, _)| start)));
+    let table = &*TABLE;
+    let mut into = Into { normal, gap: false };
+    // `run..at` is copied as it stands; `held` is its last starter, `class` that of the mark before `at`.
+    let (mut run, mut at, mut held, mut class) = (0, 0, 0, 0);
+    while at < text.len() {
+        let plain = plain_ascii(text.as_bytes(), at);
+        if plain > 0 {
+            at += plain;
+            (held, class) = (at - 1, 0);
             continue;
         }
-        if let Some(start) = slow.take() {
-            push_slow(text.get(start..at).unwrap_or_default(), normal, &mut gap);
-        } else if let Some((_, entry)) = held {
-            push(entry, normal, &mut gap);
+        let block = at + BLOCK;
+        while at < block && at < text.len() {
+            let (point, length, entry) = table.look(text, at);
+            if entry == point {
+                (held, class) = (at, 0);
+                at += length;
+                continue;
+            }
+            // Where the normalizer would have to start.
+            let mut from = at;
+            if entry & UNSTABLE != 0 {
+                from = if at > run { held } else { at };
+            } else if entry & SPACE != 0 {
+                let (_, _, next) = table.look(text, at + 1);
+                if point == u32::from(' ') && at > run && next & (UNSTABLE | MARK | SPACE) == 0 {
+                    (held, class) = (at, 0);
+                    at += 1;
+                    continue;
+                }
+                into.copy(text, run, at);
+                into.gap = true;
+                at += 1;
+                (run, held, class) = (at, at, 0);
+                continue;
+            } else if entry & MARK != 0 {
+                let its = entry & 0xff;
+                if at > run && its >= class {
+                    class = its;
+                    at += length;
+                    continue;
+                }
+                from = if at > run { held } else { at };
+            } else if table.cuts(text, at + length) {
+                into.copy(text, run, at);
+                match entry & PARTS {
+                    0 => into.push(char::from_u32(entry)),
+                    _ => into.parts(table, entry & !PARTS),
+                }
+                at += length;
+                (run, held, class) = (at, at, 0);
+                continue;
+            }
+            into.copy(text, run, from);
+            at += length;
+            while !table.cuts(text, at) {
+                at += table.look(text, at).1;
+            }
+            into.slow(text.get(from..at).unwrap_or_default());
+            (run, held, class) = (at, at, 0);
         }
-        held = Some((at, entry));
     }
-    match (slow, held) {
-        (Some(start), _) => push_slow(text.get(start..).unwrap_or_default(), normal, &mut gap),
-        (None, Some((_, entry))) => push(entry, normal, &mut gap),
-        (None, None) => {}
-    }
+    into.copy(text, run, at.min(text.len()));
 }
 
 /// The lower-case letter of a character; of those with several the first.
 #[inline]
 pub(crate) fn lower(c: char) -> u32 {
-    match TABLE.get(c as usize) {
-        Some(entry) if entry & (UNSTABLE | SPACE) == 0 => *entry,
+    match TABLE.entries.get(c as usize) {
+        Some(entry) if entry & (UNSTABLE | SPACE | MARK | PARTS) == 0 => *entry,
         _ => c.to_lowercase().next().map_or(0, u32::from),
     }
 }
 
-#[inline]
-fn push(entry: u32, normal: &mut String, gap: &mut bool) {
-    if entry & SPACE != 0 {
-        *gap = true;
-        return;
-    }
-    if std::mem::take(gap) && !normal.is_empty() {
-        normal.push(' ');
-    }
-    normal.extend(char::from_u32(entry));
+/// The normal form so far, and whether white space stands between it and what comes.
+struct Into<'a> {
+    normal: &'a mut String,
+    gap: bool,
 }
 
-#[cold]
-fn push_slow(text: &str, normal: &mut String, gap: &mut bool) {
-    for c in text.nfkc().flat_map(char::to_lowercase) {
-        push(if c.is_whitespace() { SPACE } else { u32::from(c) }, normal, gap);
+impl Into<'_> {
+    #[inline]
+    fn space(&mut self) {
+        if std::mem::take(&mut self.gap) && !self.normal.is_empty() {
+            self.normal.push(' ');
+        }
+    }
+
+    #[inline]
+    fn copy(&mut self, text: &str, from: usize, to: usize) {
+        if from < to {
+            self.space();
+            self.normal.push_str(text.get(from..to).unwrap_or_default());
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, c: Option<char>) {
+        self.space();
+        self.normal.extend(c);
+    }
+
+    fn parts(&mut self, table: &Table, number: u32) {
+        self.space();
+        self.normal.push_str(table.parts.get(number as usize).map_or("", String::as_str));
+    }
+
+    #[cold]
+    fn slow(&mut self, text: &str) {
+        for c in text.nfkc().flat_map(char::to_lowercase) {
+            if c.is_whitespace() {
+                self.gap = true;
+            } else {
+                self.push(Some(c));
+            }
+        }
     }
 }
 
@@ -114,7 +262,13 @@ mod tests {
     #[test]
     fn every_character_alone_and_in_company() {
         for c in '\0'..=char::MAX {
-            for text in [c.to_string(), format!("a{c}\u{301}"), format!("{c}{c} E{c}")] {
+            for text in [
+                c.to_string(),
+                format!("a{c}\u{301}"),
+                format!("{c}{c} E{c}"),
+                format!("a{c}\u{323} \u{94d}{c}\u{301}\u{323}"),
+                format!("a plain line that is longer than a block{c} another one, as long as that {c}"),
+            ] {
                 assert_eq!(normal(&text), plain(&text), "{text:?}");
             }
         }
@@ -128,7 +282,7 @@ mod tests {
                 "[a-zA-Z ]{0,6}",
                 prop::sample::select(vec![
                     "e\u{301}", "\u{301}", "\u{323}\u{307}", "\u{1100}\u{1161}\u{11a8}", "\u{ac00}\u{11a8}", "ﬁ", "（", "\u{a0}", "İ", "ς",
-                    "\u{9c7}\u{9be}", "\u{2028}", "Å", "ｶﾞ", "\n\n", "℡", "\u{fb2c}", "\u{f71}\u{f72}\u{f74}",
+                    "\u{9c7}\u{9be}", "\u{e19}\u{e49}\u{e33}", "\u{e48}\u{e38}", "\u{915}\u{94d}", "\u{93c}", "  ", " a line of plain text that fills more than a block ", "\u{2028}", "Å", "ｶﾞ", "\n\n", "℡", "\u{fb2c}", "\u{f71}\u{f72}\u{f74}",
                 ]).prop_map(str::to_owned),
             ], 0..12)) {
             let text = parts.concat();

@@ -9,6 +9,8 @@ use super::names::{hash, tag};
 use crate::config::Audit;
 use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Reason, Ruling, Stage, Verdict};
+use crate::source::list::{self, Shard};
+use crate::source::shard::Survey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -183,6 +185,36 @@ pub struct Delta {
     pub unchanged: Vec<String>,
 }
 
+/// The entry of a shard in a list that is sorted by key.
+pub fn entry_of<'a>(shards: &'a [ShardEntry], key: &str) -> Option<&'a ShardEntry> {
+    let at = shards.binary_search_by(|shard| shard.key.as_str().cmp(key));
+    at.ok().and_then(|at| shards.get(at))
+}
+
+/// The shards as a manifest will name them. A shard whose size and time of writing are as in the manifest before
+/// (`known`, sorted by key) is taken to be the same; any other one is read once for its digest.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a shard cannot be read to its end.
+pub fn entries(shards: &[Shard], surveys: &[Survey], known: &[ShardEntry]) -> Result<Vec<ShardEntry>> {
+    shards.iter().zip(surveys).map(|(shard, survey)| entry(shard, survey, known)).collect()
+}
+
+fn entry(shard: &Shard, survey: &Survey, known: &[ShardEntry]) -> Result<ShardEntry> {
+    let modified_ns = u64::try_from(shard.modified_ns).unwrap_or(0);
+    let same = entry_of(known, &shard.key)
+        .filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
+    let digest = same.map_or_else(|| list::digest(shard), |same| Ok(same.digest))?;
+    Ok(ShardEntry {
+        key: shard.key.clone(),
+        digest,
+        bytes: shard.bytes,
+        modified_ns,
+        rows: u64::from(survey.rows),
+        text_column: survey.text_column.clone(),
+    })
+}
+
 impl Manifest {
     /// Puts everything in order and computes the digest.
     #[must_use]
@@ -268,8 +300,7 @@ impl Manifest {
 
     /// The entry of a shard.
     pub fn shard(&self, key: &str) -> Option<&ShardEntry> {
-        let at = self.shards.binary_search_by(|shard| shard.key.as_str().cmp(key));
-        at.ok().and_then(|at| self.shards.get(at))
+        entry_of(&self.shards, key)
     }
 
     /// Rows by lang, of the langs that have some.
@@ -298,9 +329,16 @@ impl Manifest {
 
     /// How `wanted` differs from the shards of this manifest.
     pub fn delta(&self, wanted: &[ShardEntry]) -> Delta {
-        let mut delta = Delta::default();
+        Delta::between(&self.shards, wanted)
+    }
+}
+
+impl Delta {
+    /// How `wanted` differs from `known`, which is sorted by key.
+    pub fn between(known: &[ShardEntry], wanted: &[ShardEntry]) -> Self {
+        let mut delta = Self::default();
         for shard in wanted {
-            let list = match self.shard(&shard.key) {
+            let list = match entry_of(known, &shard.key) {
                 None => &mut delta.added,
                 Some(entry) if entry.digest == shard.digest => &mut delta.unchanged,
                 Some(_) => &mut delta.replaced,
@@ -308,16 +346,14 @@ impl Manifest {
             list.push(shard.key.clone());
         }
         let keys: BTreeSet<&str> = wanted.iter().map(|shard| shard.key.as_str()).collect();
-        let gone = self.shards.iter().filter(|shard| !keys.contains(shard.key.as_str()));
+        let gone = known.iter().filter(|shard| !keys.contains(shard.key.as_str()));
         delta.removed = gone.map(|shard| shard.key.clone()).collect();
         for list in [&mut delta.added, &mut delta.replaced, &mut delta.unchanged] {
             list.sort();
         }
         delta
     }
-}
 
-impl Delta {
     /// Whether the wanted shards are those of the manifest.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.replaced.is_empty() && self.removed.is_empty()

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod card;
 pub mod columns;
 pub mod file;
+pub mod keep_list;
 pub mod manifest;
 pub mod names;
 pub mod part;

@@ -41,6 +41,17 @@ pub struct Output {
     _lock: File,
 }
 
+/// A file of a snapshot: where it is now, and where it will stand.
+#[derive(Debug, Clone)]
+pub struct Link<'a> {
+    /// Where it is.
+    pub from: PathBuf,
+    /// Its folder in the snapshot; empty for the snapshot itself.
+    pub folder: &'a str,
+    /// Its name there.
+    pub name: &'a str,
+}
+
 /// What publishing did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -138,25 +149,74 @@ impl Output {
             }))
     }
 
+    /// Makes these files what readers see, in one step; keeps the `keep` snapshots before it. One of the `texts` is the
+    /// manifest, under its [`NAME`].
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_links(
+        &self,
+        links: &[Link<'_>],
+        texts: &[(&str, &str)],
+        keep: usize,
+    ) -> Result<Published> {
+        let staged = self.stage_links(links, texts)?;
+        let folder = self.switch(&staged)?;
+        Ok(Published { folder, written: true, collected: self.collect(keep)? })
+    }
+
+    /// Lets readers find files and folders of the current snapshot under the output itself, as `DIR/NAME`. The links
+    /// lead through `current`, so one switch moves them all; one that leads nowhere any more is removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if something else has the name already, and
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the folder does not take the link.
+    pub fn show(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            let (link, target) = (self.folder.join(name), Path::new(CURRENT).join(name));
+            let there = match fs::read_link(&link) {
+                Ok(leads) if leads == target => true,
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => false,
+                _ => return Err(not_ours(&link)),
+            };
+            let wanted = self.folder.join(&target).exists();
+            if there && !wanted {
+                fs::remove_file(&link).map_err(|cause| away("link not removed", &link, cause))?;
+            } else if wanted && !there {
+                std::os::unix::fs::symlink(&target, &link)
+                    .map_err(|cause| away("link not made", &link, cause))?;
+            }
+        }
+        sync_folder(&self.folder)
+    }
+
     /// Builds the snapshot beside the others, unseen; gives back its folder.
     fn stage(&self, manifest: &Manifest, card: &str) -> Result<PathBuf> {
+        let links = files(manifest).into_iter().map(|(folder, name, _)| {
+            let from = self.find(folder, name).ok_or_else(|| {
+                Error::bug(format!("part missing: lang={folder}, name={name}, in={}", self.store().display()))
+            })?;
+            Ok(Link { from, folder, name })
+        });
+        self.stage_links(&links.collect::<Result<Vec<_>>>()?, &[(CARD, card), (NAME, &manifest.text()?)])
+    }
+
+    fn stage_links(&self, links: &[Link<'_>], texts: &[(&str, &str)]) -> Result<PathBuf> {
         let snapshots = self.folder.join(SNAPSHOTS);
         let number = numbers(&snapshots)?.last().map_or(1, |last| last + 1);
         let staged = snapshots.join(format!("{NEW}{number:08}"));
         fs::create_dir_all(&staged).map_err(|cause| away("folder not made", &staged, cause))?;
         let mut folders = BTreeSet::new();
-        for (folder, name, _) in files(manifest) {
-            let from = self.find(folder, name).ok_or_else(|| {
-                Error::bug(format!("part missing: lang={folder}, name={name}, in={}", self.store().display()))
-            })?;
-            let into = staged.join(folder);
-            if folders.insert(into.clone()) {
+        for Link { from, folder, name } in links {
+            let into = if folder.is_empty() { staged.clone() } else { staged.join(folder) };
+            if !folder.is_empty() && folders.insert(into.clone()) {
                 fs::create_dir(&into).map_err(|cause| away("folder not made", &into, cause))?;
             }
-            bring(&from, &into.join(name), |from, to| fs::hard_link(from, to))?;
+            bring(from, &into.join(name), |from, to| fs::hard_link(from, to))?;
         }
-        write_whole(&staged.join(CARD), card)?;
-        write_whole(&staged.join(NAME), &manifest.text()?)?;
+        for (name, text) in texts {
+            write_whole(&staged.join(name), text)?;
+        }
         for folder in folders.iter().chain([&staged]) {
             sync_folder(folder)?;
         }
@@ -191,11 +251,7 @@ impl Output {
                 Ok(target.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()))
             }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::config(format!(
-                "no link of ours: path={}, remedy=move it away, or give another --output",
-                link.display()
-            ))
-            .because(cause)),
+            Err(cause) => Err(not_ours(&link).because(cause)),
         }
     }
 
@@ -265,6 +321,13 @@ impl Output {
         }
         Ok(stored)
     }
+}
+
+fn not_ours(link: &Path) -> Error {
+    Error::config(format!(
+        "no link of ours: path={}, remedy=move it away, or give another --output",
+        link.display()
+    ))
 }
 
 /// Folder, name and size of every file of a manifest. What is not a name of ours is left out.

@@ -15,7 +15,7 @@ pub(super) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     /// The column of a leaf of the shard's schema; `None` if the batch lacks it.
-    fn of(batch: &'a RecordBatch, schema: &SchemaDescriptor, leaf: usize) -> Option<Self> {
+    pub(super) fn of(batch: &'a RecordBatch, schema: &SchemaDescriptor, leaf: usize) -> Option<Self> {
         let path = schema.columns().get(leaf)?.path().parts();
         let (root, below) = path.split_first()?;
         let mut around = Vec::new();
@@ -34,7 +34,7 @@ impl<'a> Cells<'a> {
     }
 
     /// The value of a row as text: a number in decimals, broken UTF-8 with replacements, null as nothing.
-    fn text(&self, row: usize) -> String {
+    pub(super) fn text(&self, row: usize) -> String {
         if let Some(bytes) = self.bytes(row) {
             return String::from_utf8_lossy(bytes).into_owned();
         }

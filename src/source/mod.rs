@@ -4,6 +4,7 @@ mod cells;
 pub mod columns;
 pub mod credits;
 mod decode;
+pub mod ids;
 pub mod list;
 pub mod open;
 pub mod pack;
@@ -14,6 +15,7 @@ pub mod rows;
 pub mod settings;
 pub mod shard;
 pub mod tasks;
+pub mod whole;
 
 pub use columns::ColumnSettings;
 pub use credits::Credits;

@@ -162,5 +162,5 @@ fn readable<'a>(record: &Record<'a>, row: usize, most: usize) -> Result<&'a str,
     if bytes.len() > most {
         return Err((Reason::RowTooLong, bytes.len() as f64));
     }
-    std::str::from_utf8(bytes).map_err(|_| (Reason::NotUtf8, 0.0))
+    simdutf8::basic::from_utf8(bytes).map_err(|_| (Reason::NotUtf8, 0.0))
 }

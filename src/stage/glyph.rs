@@ -3,6 +3,7 @@
 //! **Why**: cleaning, quality and shingles look at every character of a corpus. Unicode's tables cost a
 //! search per character; one byte per code point of the basic plane, filled once, costs a load.
 
+use crate::model::normal::decoded;
 use std::sync::LazyLock;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
@@ -42,6 +43,16 @@ impl Glyphs {
     /// The table; filled at the first call of the process (some milliseconds).
     pub fn get() -> Self {
         Self(&TABLE)
+    }
+
+    /// The classes of the character at `at` of a text, its code point and its length in bytes; `at` is the start of one.
+    #[inline]
+    pub(crate) fn at(self, text: &str, at: usize) -> (u8, u32, usize) {
+        let (point, length) = decoded(text, at);
+        match self.0.get(point as usize) {
+            Some(class) => (*class, point, length),
+            None => (char::from_u32(point).map_or(BROKEN, computed), point, length),
+        }
     }
 
     /// The classes of a character.

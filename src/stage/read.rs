@@ -4,11 +4,14 @@
 //! this one is worked on. One batch an activation keeps it in the cache of the stages that follow.
 //! **In** the shared queue of row groups. **Out** readable rows; a note for every other row. All at epoch 0, or each row
 //! group at its own.
+//! A caller whose workers take all cores has no core for a thread of its own: there the worker decodes, and what was
+//! decoded is still in its cache when it is signed.
 //! **State** none beside two batches ahead. **Faults** null text, too long, not UTF-8, row group that does not decode.
 
 use crate::model::{Epoch, Note, Rows};
 use crate::source::Credits;
 use crate::source::prefetch::{Ahead, Prefetch};
+use crate::source::rows::Chunk;
 use crate::source::tasks::{Reading, TaskRows};
 use crate::stop::Stop;
 use std::rc::Rc;
@@ -18,9 +21,50 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 
+/// Who decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoding {
+    /// A thread, up to two batches ahead.
+    Ahead,
+    /// The worker, when it is asked for the next batch.
+    Here,
+}
+
+enum Chunks {
+    Ahead(Prefetch<Chunk>),
+    Here(Box<TaskRows>),
+}
+
+impl Chunks {
+    fn poll(&mut self, stop: &Stop) -> Ahead<Chunk> {
+        match self {
+            Self::Ahead(thread) => thread.poll(),
+            Self::Here(rows) => match rows.next() {
+                Some(Ok(chunk)) => Ahead::Ready(chunk),
+                Some(Err(error)) => {
+                    stop.raise(error);
+                    Ahead::Ended
+                }
+                None => Ahead::Ended,
+            },
+        }
+    }
+}
+
 /// Wires the reader of one worker; the contract is on the module page. `credits` are taken here; the stage that is
 /// done with the text gives them back.
 pub fn read<'s>(
+    scope: Scope<'s, Epoch>,
+    reading: &Arc<Reading>,
+    credits: &Rc<Credits>,
+    stop: &Stop,
+) -> (Stream<'s, Epoch, Rows>, Stream<'s, Epoch, Vec<Note>>) {
+    read_by(Decoding::Ahead, scope, reading, credits, stop)
+}
+
+/// As [`read`], decoded by whom the caller says.
+pub fn read_by<'s>(
+    decoding: Decoding,
     scope: Scope<'s, Epoch>,
     reading: &Arc<Reading>,
     credits: &Rc<Credits>,
@@ -35,8 +79,16 @@ pub fn read<'s>(
     let again = scope.activator_for(Rc::clone(&address));
     credits.wakes(again.clone());
     let wake = scope.worker().sync_activator_for(address.to_vec());
-    let started = Prefetch::start("read", TaskRows::new(Arc::clone(reading)), stop, wake);
-    let mut ahead = started.map_err(|error| stop.raise(error)).ok();
+    let tasks = TaskRows::new(Arc::clone(reading));
+    let mut ahead = match decoding {
+        Decoding::Here => Some(Chunks::Here(Box::new(tasks))),
+        Decoding::Ahead => {
+            let started = Prefetch::start("read", tasks, stop, wake);
+            started.map_err(|error| stop.raise(error)).ok().map(Chunks::Ahead)
+        }
+    };
+    // The first batch of a worker that decodes must not wait for an event.
+    again.activate();
     let (credits, reading, stop) = (Rc::clone(credits), Arc::clone(reading), stop.clone());
     builder.build(move |caps| {
         let mut caps = Some(caps);
@@ -46,11 +98,13 @@ pub fn read<'s>(
                 ahead = None;
                 return;
             }
-            let (Some(thread), Some([rows_cap, notes_cap])) = (&ahead, caps.as_deref_mut()) else { return };
+            let (Some(chunks), Some([rows_cap, notes_cap])) = (&mut ahead, caps.as_deref_mut()) else {
+                return;
+            };
             if !credits.open() {
                 return;
             }
-            match thread.poll() {
+            match chunks.poll(&stop) {
                 Ahead::Ready(mut chunk) => {
                     reading.progress.count(&chunk);
                     if reading.epoch_per_task {

@@ -21,7 +21,7 @@ pub struct Widths {
 /// A word, or a character of a script without spaces.
 #[derive(Clone, Copy)]
 pub(crate) struct Unit {
-    /// Its hash, well mixed.
+    /// Its hash, spread over 64 bits.
     pub(crate) hash: u64,
     /// It is a character.
     pub(crate) dense: bool,
@@ -34,7 +34,10 @@ pub struct Shingles {
     hashes: Vec<u32>,
 }
 
+/// What windows are rolled by.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Spreads a character; its window is mixed in the end.
+const SPREAD: u64 = 0xa076_1d64_78bd_642f;
 
 impl Shingles {
     /// The shingles of a text that is already case-folded and in a compatibility form, as 32-bit hashes in text order,
@@ -65,25 +68,30 @@ pub(crate) fn windows_of(units: &mut [Unit], widths: Widths, hashes: &mut Vec<u3
 
 /// Cuts a text into words and dense characters.
 fn units_of(text: &str, glyphs: Glyphs, units: &mut Vec<Unit>) {
+    const PLAIN: u8 = glyph::WORD | glyph::DENSE;
     let bytes = text.as_bytes();
-    let mut word: Option<usize> = None;
-    let close = |word: &mut Option<usize>, end: usize, units: &mut Vec<Unit>| {
-        if let Some(bytes) = word.take().and_then(|start| bytes.get(start..end)) {
-            units.push(Unit { hash: xxh3_64(bytes), dense: false });
-        }
-    };
-    for (at, c) in text.char_indices() {
-        let class = glyphs.of(c);
-        if class & glyph::WORD == 0 {
-            close(&mut word, at, units);
-        } else if class & glyph::DENSE != 0 {
-            close(&mut word, at, units);
-            units.push(Unit { hash: mixed(u64::from(u32::from(c)).wrapping_mul(BASE)), dense: true });
-        } else if word.is_none() {
-            word = Some(at);
+    let spaced = |class: u8| class & PLAIN != 0 && class & glyph::DENSE == 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let (mut class, point, mut length) = glyphs.at(text, at);
+        if spaced(class) {
+            let start = at;
+            while spaced(class) {
+                at += length;
+                if at >= bytes.len() {
+                    break;
+                }
+                (class, _, length) = glyphs.at(text, at);
+            }
+            let word = bytes.get(start..at).unwrap_or_default();
+            units.push(Unit { hash: xxh3_64(word), dense: false });
+        } else {
+            if class & glyph::WORD != 0 {
+                units.push(Unit { hash: u64::from(point).wrapping_mul(SPREAD), dense: true });
+            }
+            at += length;
         }
     }
-    close(&mut word, text.len(), units);
 }
 
 /// A run of fewer than `most` words beside dense characters joins them.

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 fn overlap(a: &Signature, b: &Signature) -> f64 {
     let halves = |sketch: &[u8]| sketch.iter().flat_map(|byte| [byte / 16, byte % 16]).collect::<Vec<u8>>();
     let (a, b) = (halves(&a.sketch), halves(&b.sketch));
-    let same = (0..a.len()).filter(|lane| a[*lane] == b[*lane]).count();
-    f64::max((same as f64 / a.len() as f64 * 16.0 - 1.0) / 15.0, 0.0)
+    let count = |of: &dyn Fn(u8, u8) -> bool| a.iter().zip(&b).filter(|(a, b)| of(**a, **b)).count() as f64;
+    let same = count(&|a, b| a == b && a != 0);
+    let (both, either) = (count(&|a, b| a != 0 && b != 0), count(&|a, b| a != 0 || b != 0));
+    if either == 0.0 { 0.0 } else { f64::max((same - both / 15.0) * 15.0 / 14.0 / either, 0.0) }
 }
 
 fn root(parents: &mut BTreeMap<u128, u128>, node: u128) -> u128 {

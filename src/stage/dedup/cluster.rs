@@ -31,10 +31,11 @@ pub(crate) fn cluster<'s, R: ExchangeData>(
     rows: VecCollection<'s, Epoch, (Node, Signature, R)>,
     settings: &DedupSettings,
 ) -> Clustered<'s, R> {
-    let Nodes { rows, sketches, meetings } = nodes(stage, rows);
+    let Nodes { rows, sketches, meetings, .. } = nodes(stage, rows);
     let candidates = candidates(stage, meetings, settings.whole_band);
     let edges = edges(stage, candidates, sketches, settings);
-    let labels = components(stage, edges).arrange_by_key_named(&format!("{stage}/cluster_of"));
+    let labels =
+        components(stage, edges.map(|(a, b, _)| (a, b))).arrange_by_key_named(&format!("{stage}/cluster_of"));
 
     // Rows lie where the hash of their node puts them already.
     let by_node: ByKey<'s, Node, R> =

@@ -5,6 +5,7 @@
 //! that it resembles; if there is none it leads too. The result is a function of the set, near duplicates of one
 //! text end linked, and the cost is nodes × leaders, with a bound on the leaders.
 
+use super::edges::Edge;
 use super::sketch::{Node, Sketch};
 
 /// Elects leaders, node by node in ascending order.
@@ -21,13 +22,13 @@ impl Leaders {
         Self { leaders: Vec::new(), least_resemblance, most }
     }
 
-    /// The link of the next node, if it does not lead.
-    pub(super) fn meet(&mut self, node: Node, sketch: &Sketch) -> Option<(Node, Node)> {
-        let mut leaders = self.leaders.iter();
-        if let Some((leader, _)) =
-            leaders.find(|(_, leader)| leader.resembles(sketch, self.least_resemblance))
-        {
-            return Some((*leader, node));
+    /// The link of the next node, if it does not lead, with its resemblance in millionths.
+    pub(super) fn meet(&mut self, node: Node, sketch: &Sketch) -> Option<Edge> {
+        let like = |(leader, of_leader): &(Node, Sketch)| {
+            Some((*leader, of_leader.resembling(sketch, self.least_resemblance)?))
+        };
+        if let Some((leader, resemblance)) = self.leaders.iter().find_map(like) {
+            return Some((leader, node, resemblance));
         }
         if self.leaders.len() < self.most as usize {
             self.leaders.push((node, sketch.clone()));
@@ -41,7 +42,7 @@ pub(super) fn links<'a>(
     members: impl Iterator<Item = (Node, &'a Sketch)>,
     least_resemblance: f64,
     most_leaders: u32,
-) -> Vec<(Node, Node)> {
+) -> Vec<Edge> {
     let mut leaders = Leaders::new(least_resemblance, most_leaders);
     members.filter_map(|(node, sketch)| leaders.meet(node, sketch)).collect()
 }
@@ -56,7 +57,8 @@ mod tests {
         let of = |sketch: u8| Sketch::split(Signature { bands: Vec::new(), sketch: vec![sketch; 8] }).0;
         let (hub, a, b) = (of(1), of(2), of(3));
         let crowd = [(1, &hub), (2, &a), (3, &b), (4, &a), (5, &b), (6, &a)];
-        assert_eq!(links(crowd.into_iter(), 0.9, 10), [(2, 4), (3, 5), (2, 6)]);
-        assert_eq!(links(crowd.into_iter(), 0.9, 2), [(2, 4), (2, 6)]);
+        let whole = 1_000_000;
+        assert_eq!(links(crowd.into_iter(), 0.9, 10), [(2, 4, whole), (3, 5, whole), (2, 6, whole)]);
+        assert_eq!(links(crowd.into_iter(), 0.9, 2), [(2, 4, whole), (2, 6, whole)]);
     }
 }

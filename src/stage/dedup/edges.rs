@@ -11,13 +11,16 @@ use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::implementations::ValBatcher;
 use timely::dataflow::channels::pact::Pipeline;
 
+/// Two nodes, the lesser first, and their estimated Jaccard in millionths.
+pub(super) type Edge = (Node, Node, i64);
+
 /// Verifies pairs and crowds. An edge counts once per band that gives it; the lesser node comes first.
 pub(super) fn edges<'s>(
     stage: &str,
     candidates: Candidates<'s>,
     sketches: VecCollection<'s, Epoch, (Node, Sketch)>,
     settings: &DedupSettings,
-) -> VecCollection<'s, Epoch, (Node, Node)> {
+) -> VecCollection<'s, Epoch, Edge> {
     let DedupSettings { least_resemblance, most_leaders, .. } = *settings;
     // Sketches lie where the hash of their node puts them already.
     let sketches: ByKey<'s, Node, Sketch> =
@@ -28,7 +31,7 @@ pub(super) fn edges<'s>(
         .join_core(sketches.clone(), |a, b, sketch| Some((*b, (*a, sketch.clone()))))
         .arrange_by_key_named(&format!("{stage}/pairs_with_sketch"))
         .join_core(sketches.clone(), move |b, (a, of_a), of_b| {
-            of_a.resembles(of_b, least_resemblance).then_some((*a, *b))
+            of_a.resembling(of_b, least_resemblance).map(|resemblance| (*a, *b, resemblance))
         });
     let crowded = candidates
         .crowds

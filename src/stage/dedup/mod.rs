@@ -23,6 +23,7 @@
 
 mod bands;
 mod cluster;
+mod clusters;
 mod components;
 mod crowds;
 pub(crate) mod durable;
@@ -38,6 +39,7 @@ mod table;
 mod turns;
 
 pub(crate) use cluster::{Clustered, cluster};
+pub use clusters::{ClusterState, Clusters, Membership, Resembling};
 pub use settings::DedupSettings;
 pub(crate) use state::DurableDedup;
 pub use state::{DedupState, MemoryDedup, dedup};

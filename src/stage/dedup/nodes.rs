@@ -34,6 +34,8 @@ pub(super) struct Nodes<'s, R: 'static> {
     pub(super) sketches: VecCollection<'s, Epoch, (Node, Sketch)>,
     /// The keys of nodes that are here.
     pub(super) meetings: VecCollection<'s, Epoch, Meeting>,
+    /// Nodes with two rows or more, once.
+    pub(super) shared: VecCollection<'s, Epoch, Node>,
 }
 
 /// Wires the operator. Rows of one node carry one signature: that of the first and the last is used.
@@ -51,25 +53,36 @@ pub(super) fn nodes<'s, R: ExchangeData>(
     let (rows_out, rows) = builder.new_output();
     let (sketches_out, sketches) = builder.new_output();
     let (meetings_out, meetings) = builder.new_output();
+    let (shared_out, shared) = builder.new_output();
     let mut rows_out = OutputBuilder::from(rows_out);
     let mut sketches_out = OutputBuilder::from(sketches_out);
     let mut meetings_out = OutputBuilder::from(meetings_out);
+    let mut shared_out = OutputBuilder::from(shared_out);
     builder.build(move |_| {
         let mut here = Interner::default();
-        let mut turns = Turns::<(Node, Signature, R)>::new(3);
+        let mut turns = Turns::<(Node, Signature, R)>::new(4);
         move |frontiers| {
             input.for_each(|held, updates| turns.take_in(&held, updates));
-            let (mut rows_out, mut sketches_out, mut meetings_out) =
-                (rows_out.activate(), sketches_out.activate(), meetings_out.activate());
+            let (mut rows_out, mut sketches_out, mut meetings_out, mut shared_out) = (
+                rows_out.activate(),
+                sketches_out.activate(),
+                meetings_out.activate(),
+                shared_out.activate(),
+            );
             for turn in turns.due(&frontiers[0]) {
                 let epoch = turn.epoch;
                 let mut rows = rows_out.session(&turn.capabilities[0]);
                 let mut sketches = sketches_out.session(&turn.capabilities[1]);
                 let mut meetings = meetings_out.session(&turn.capabilities[2]);
+                let mut shared = shared_out.session(&turn.capabilities[3]);
                 for ((node, signature, row), diff) in turn.updates {
                     let count = i32::try_from(diff).expect("fewer than 2^31 rows in one update");
                     let (_, before, after) = here.add(node, count);
                     rows.give(((node, row), epoch, diff));
+                    let company = isize::from(after > 1) - isize::from(before > 1);
+                    if company != 0 {
+                        shared.give((node, epoch, company));
+                    }
                     let change = isize::from(after > 0) - isize::from(before > 0);
                     if change == 0 {
                         continue;
@@ -87,6 +100,7 @@ pub(super) fn nodes<'s, R: ExchangeData>(
         rows: rows.as_collection(),
         sketches: sketches.as_collection(),
         meetings: meetings.as_collection(),
+        shared: shared.as_collection(),
     }
 }
 

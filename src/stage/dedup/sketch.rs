@@ -1,6 +1,6 @@
 //! A sketch as it travels between workers: shared, never copied inside one process.
 
-use crate::model::Signature;
+use crate::model::{Signature, micros};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -18,9 +18,10 @@ impl Sketch {
         (Self(Arc::new(Signature { bands: Vec::new(), sketch })), bands)
     }
 
-    /// Whether two texts resemble each other.
-    pub(super) fn resembles(&self, other: &Self, least: f64) -> bool {
-        self.0.resemblance(&other.0) >= least
+    /// The estimated Jaccard of two texts in millionths, if it reaches `least`.
+    pub(super) fn resembling(&self, other: &Self, least: f64) -> Option<i64> {
+        let resemblance = self.0.resemblance(&other.0);
+        (resemblance >= least).then(|| micros(resemblance))
     }
 }
 

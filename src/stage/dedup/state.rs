@@ -20,7 +20,7 @@ pub trait DedupState {
 /// Keeps all state in memory, for the length of one run.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDedup {
-    settings: DedupSettings,
+    pub(super) settings: DedupSettings,
 }
 
 impl MemoryDedup {

@@ -11,7 +11,7 @@ pub struct SignSettings {
     pub bands: usize,
     /// Lanes per band, `1..=64`; more rows ask for stronger matches.
     pub rows: usize,
-    /// Lanes in the sketch, an even number in `2..=4096`; four bits are kept of each.
+    /// Lanes in the sketch, an even number in `2..=4096`; four bits are kept of each. More cost memory, not time.
     pub sketch_lanes: usize,
     /// Words per shingle where words have spaces, `1..=32`.
     pub shingle_words: usize,

@@ -1,6 +1,7 @@
 //! Signs texts.
 
-use super::lanes::{Dispatch, Lanes};
+use super::bins::{Bins, EMPTY, Minima};
+use super::dispatch::Dispatch;
 use super::settings::SignSettings;
 use crate::model::{ContentId, Lang, Signature, content_of};
 use crate::stage::glyph::Glyphs;
@@ -10,10 +11,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Signs texts of one shape.
 #[derive(Clone)]
 pub struct Signer {
-    lanes: Lanes,
-    bands: usize,
+    bins: Bins,
     rows: usize,
-    sketch_lanes: usize,
     widths: Widths,
     glyphs: Glyphs,
 }
@@ -23,7 +22,7 @@ pub struct Signer {
 pub struct Scratch {
     normal: String,
     shingles: Shingles,
-    minima: Vec<u32>,
+    minima: Minima,
     band: Vec<u8>,
 }
 
@@ -38,10 +37,8 @@ impl Signer {
     pub fn with(settings: &SignSettings, dispatch: Dispatch) -> Self {
         let SignSettings { bands, rows, sketch_lanes, shingle_words, shingle_chars } = *settings;
         Self {
-            lanes: Lanes::new(sketch_lanes.max(bands * rows), dispatch),
-            bands,
+            bins: Bins::new(bands * rows, sketch_lanes, dispatch),
             rows,
-            sketch_lanes,
             widths: Widths { words: shingle_words, chars: shingle_chars },
             glyphs: Glyphs::get(),
         }
@@ -57,14 +54,14 @@ impl Signer {
     pub fn sign_content(&self, text: &str, _lang: Lang, scratch: &mut Scratch) -> (ContentId, Signature) {
         let Scratch { normal, shingles, minima, band } = scratch;
         let content = content_of(text, normal);
-        self.lanes.minima(shingles.of(normal, self.widths, self.glyphs), minima);
-        let bands = minima.chunks(self.rows.max(1)).take(self.bands).zip(0..).map(|(rows, index)| {
+        self.bins.fill(shingles.of(normal, self.widths, self.glyphs), minima);
+        let bands = minima.lanes.chunks(self.rows.max(1)).zip(0..).map(|(rows, index)| {
             band.clear();
             band.extend(rows.iter().flat_map(|lane| lane.to_le_bytes()));
             xxh3_64_with_seed(band, index)
         });
         let bands = bands.collect();
-        let sketch = minima.get(..self.sketch_lanes).unwrap_or(minima).chunks(2).map(|pair| match pair {
+        let sketch = minima.sketch.chunks(2).map(|pair| match pair {
             [one, other] => nibble(*one) | nibble(*other) << 4,
             _ => 0,
         });
@@ -72,8 +69,11 @@ impl Signer {
     }
 }
 
-/// Four bits of a lane that depend on all of its bits.
-fn nibble(lane: u32) -> u8 {
-    let mixed = (lane ^ (lane >> 15)).wrapping_mul(0x85eb_ca6b);
-    ((mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35) >> 28) as u8
+/// One of `1..=15` that depends on all bits of a rank; 0 for a lane without a shingle.
+#[inline]
+fn nibble(rank: u32) -> u8 {
+    let mixed = (rank ^ (rank >> 15)).wrapping_mul(0x85eb_ca6b);
+    let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
+    let among_15 = (u64::from(mixed) * 15) >> 32;
+    if rank == EMPTY { 0 } else { u8::try_from(among_15).map_or(0, |among_15| among_15 + 1) }
 }

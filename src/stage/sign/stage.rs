@@ -1,7 +1,7 @@
 //! The wiring of the stage.
 
 use super::{Scratch, SignSettings, Signer};
-use crate::model::{Drafts, Epoch, FragmentRow, Signed, fragment_id, tick_of};
+use crate::model::{Drafts, Epoch, FragmentRow, Place, Rows, Signed, fragment_id, tick_of};
 use crate::source::credits::Credits;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +34,38 @@ pub fn sign<'s>(
                         output.session(&capability).give_container(&mut updates);
                     }
                     credits.give(drafts.weight);
+                });
+            }
+        },
+    )
+}
+
+/// Wires the stage for whole documents: the row is the unit, its text is signed as it stands.
+pub fn sign_rows<'s>(
+    rows: Stream<'s, Epoch, Rows>,
+    settings: &SignSettings,
+    credits: Rc<Credits>,
+) -> Stream<'s, Epoch, Vec<(Signed, Epoch, isize)>> {
+    let signer = Signer::new(settings);
+    let mut scratch = Scratch::default();
+    rows.unary::<CapacityContainerBuilder<Vec<(Signed, Epoch, isize)>>, _, _, _>(
+        Pipeline,
+        "sign/rows",
+        move |_, _| {
+            move |input, output| {
+                input.for_each(|capability, rows| {
+                    let rows = std::mem::take(rows);
+                    if let Some(time) = capability.least().copied() {
+                        let signed = rows.rows.iter().map(|row| {
+                            let (content, signature) = signer.sign_content(&row.text, row.lang, &mut scratch);
+                            let place = Place::of_row(rows.shard, row.row);
+                            // No sample is drawn from documents, so none needs a rank of its own.
+                            let row = FragmentRow { place, lang: row.lang, content, tick: 0 };
+                            (Signed { row, signature }, time, 1)
+                        });
+                        output.session(&capability).give_container(&mut signed.collect());
+                    }
+                    credits.give(rows.weight);
                 });
             }
         },

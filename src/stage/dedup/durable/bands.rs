@@ -120,10 +120,10 @@ fn band(
             let old = if was_crowd && was > 0 { before.meet(node, &sketch) } else { None };
             let new = if is_crowd && is > 0 { after.meet(node, &sketch) } else { None };
             if old != new {
-                if let Some((leader, node)) = old {
+                if let Some((leader, node, _)) = old {
                     out.now(BandOut::Edge(leader, node), -1)?;
                 }
-                if let Some((leader, node)) = new {
+                if let Some((leader, node, _)) = new {
                     out.now(BandOut::Edge(leader, node), 1)?;
                 }
             }

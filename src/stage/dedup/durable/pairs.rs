@@ -40,7 +40,7 @@ impl Gather for Pairs {
             }
             for (b, of_b) in seconds.of(b)? {
                 for (a, of_a) in &first.1 {
-                    if of_a.resembles(&of_b, ctx.settings.least_resemblance) {
+                    if of_a.resembling(&of_b, ctx.settings.least_resemblance).is_some() {
                         out.now((*a.min(&b), *a.max(&b)), pairs.count() as isize)?;
                     }
                 }

@@ -1,0 +1,121 @@
+//! A run from prepared job to published lists.
+
+use super::job::{Job, prepare};
+use super::outcome::Outcome;
+use super::resolve::{Resolved, resolve};
+use super::settings::Settings;
+use super::wire::{Share, build};
+use crate::error::Result;
+use crate::model::Place;
+use crate::sink::keep_list::{Counts, KeepList, ListFile, Lists, kept_rows};
+use crate::source::open::Files;
+use crate::stop::Stop;
+use crate::telemetry::Stopwatch;
+use crate::workers;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Snapshots that are kept beside the one that readers see.
+const KEEP: usize = 1;
+
+/// Prepares a run and carries it out.
+///
+/// # Errors
+/// As [`prepare`] and [`execute`].
+pub fn dedup(settings: Settings, stop: &Stop) -> Result<Outcome> {
+    execute(&Arc::new(prepare(settings)?), stop)
+}
+
+/// Carries out a prepared run; idle if readers see what it would make.
+///
+/// # Errors
+/// The reason of the stop flag: a shard that changed, a full disk, an interrupt. Readers see what they saw.
+pub fn execute(job: &Arc<Job>, stop: &Stop) -> Result<Outcome> {
+    let watch = Stopwatch::start();
+    let delta = job.delta();
+    if let Some(known) = job.known.as_ref().filter(|_| job.is_done()) {
+        job.output.show(KeepList::NAMES)?;
+        return Ok(Outcome {
+            list: known.clone(),
+            delta,
+            ran: false,
+            in_flight: 0,
+            seconds: watch.seconds(),
+        });
+    }
+    let shares = {
+        let (job, flag) = (Arc::clone(job), stop.clone());
+        workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &flag)))?
+    };
+    let in_flight = shares.iter().map(|share| share.in_flight).sum();
+    let (resolved, faults) = gathered(shares)?;
+    let list = written(job, &resolved, &faults)?;
+    list.publish(&job.output, KEEP)?;
+    Ok(Outcome { list, delta, ran: true, in_flight, seconds: watch.seconds() })
+}
+
+/// Rows that could not be read, by place, with the reason.
+type Faults = Vec<(Place, &'static str)>;
+
+fn gathered(shares: Vec<Share>) -> Result<(Resolved, Faults)> {
+    let (mut members, mut pairs, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for mut share in shares {
+        members.append(&mut share.members);
+        pairs.append(&mut share.pairs);
+        faults.extend(share.faults.iter().map(|note| (note.place, note.verdict.reason.name())));
+    }
+    faults.sort_unstable();
+    Ok((resolve(members, pairs)?, faults))
+}
+
+/// Writes the lists into the store.
+fn written(job: &Job, resolved: &Resolved, faults: &Faults) -> Result<KeepList> {
+    let mut out = resolved.gone.clone();
+    out.extend(faults.iter().map(|(place, _)| *place));
+    out.sort_unstable();
+    let lists = Lists {
+        shards: &job.shards,
+        surveys: &job.surveys,
+        open: &Files,
+        columns: &job.settings.source.columns,
+        store: &job.output.store(),
+        fingerprint: job.fingerprint,
+    };
+    let (mut files, no_id) = lists.write(&resolved.members, &resolved.pairs, &out)?;
+    if job.settings.rows {
+        files.extend(kept_rows(&lists, &out, job.settings.workers)?);
+    }
+    let rows = job.surveys.iter().map(|survey| u64::from(survey.rows)).sum::<u64>();
+    let mut counts = Counts {
+        rows,
+        kept: rows - out.len() as u64,
+        exact: resolved.exact,
+        near: resolved.gone.len() as u64 - resolved.exact,
+        clusters: resolved.clusters,
+        pairs: resolved.pairs.len() as u64,
+        derived_ids: no_id,
+        ..Counts::default()
+    };
+    for (_, reason) in faults {
+        *counts.faulted.entry((*reason).to_owned()).or_default() += 1;
+    }
+    Ok(KeepList {
+        kind: KeepList::KIND.to_owned(),
+        format: KeepList::FORMAT,
+        fingerprint: job.fingerprint,
+        digest: digest_of(&files),
+        shards: job.entries.clone(),
+        files,
+        counts,
+    })
+}
+
+fn digest_of(files: &[ListFile]) -> u128 {
+    let mut hasher = Xxh3::new();
+    for file in files {
+        hasher.update(file.folder.as_bytes());
+        hasher.update(file.name.as_bytes());
+        hasher.update(&file.hash.to_le_bytes());
+    }
+    hasher.digest128()
+}
