@@ -142,7 +142,8 @@ fn a_role_with_several_endpoints_gives_one_answer_for_any_number_of_workers() {
     let alone = bench.run("alone", 2, &["endpoints.two.weight=1", "roles.translate=two"]).expect("a run");
     bench.with_journal("alone", "joined");
     let joined = bench.run("joined", 2, &both[..3]).expect("a run");
-    let (alone, joined) = (alone.work[&isogloss::llm::Role::Translate], joined.work[&isogloss::llm::Role::Translate]);
+    let (alone, joined) =
+        (alone.work[&isogloss::llm::Role::Translate], joined.work[&isogloss::llm::Role::Translate]);
     assert!(alone.calls > 0 && joined.calls == 0, "{alone:?} {joined:?}");
     let told = bench.run("mixed", 1, &["endpoints.one.weight=1", "roles.embed=['embedded', 'one']"]);
     assert!(told.expect_err("two models").to_string().contains("key=roles.embed"));

@@ -42,9 +42,9 @@ pub fn screen(text: &str) -> Cow<'_, str> {
         let kept = if from.starts_with(['\n', '\t']) { first } else { colour(from) };
         let (this, behind) = from.split_at(kept.max(first));
         if kept > 0 {
-            safe.push_str(this)
+            safe.push_str(this);
         } else {
-            safe.push_str(&plain(this))
+            safe.push_str(&plain(this));
         }
         rest = behind;
     }

@@ -100,12 +100,12 @@ fn when_all_are_dead_the_run_stops_and_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = folder.path().join("j.redb");
     let runtime = runtime();
-    let dying = move |text: &str, _: u32| match text.ends_with('7') {
-        true => Act::Say(503, Vec::new(), String::new()),
-        false => Act::Answer,
+    let dying = |text: &str, _: u32| {
+        if text.ends_with('7') { Act::Say(503, Vec::new(), String::new()) } else { Act::Answer }
     };
     let server = runtime.block_on(Server::start(Duration::ZERO, dying));
-    let run = run_of(&named(&server.url, "m"), &journal);
+    let patient = EndpointSettings { give_up_after_seconds: 60.0, ..named(&server.url, "m") };
+    let run = run_of(&patient, &journal);
     // Rows that find it busy are waited for while others are answered, then given up.
     let given_up = operate(&runtime, &run, 1, 100).expect("complete");
     assert_eq!(answered(&given_up), 90);

@@ -19,7 +19,7 @@ fn now_and_then(text: &str, before: u32) -> bool {
 }
 
 /// Runs `rows` rows against a server that does `act` now and then; `reasons` are those of rows that always meet it.
-fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> Arc<Mutex<u64>> {
+fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = folder.path().join("journal.redb");
     let runtime = runtime();
@@ -35,7 +35,9 @@ fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> Arc<Mutex<
     let settings =
         EndpointSettings { timeout_seconds: seconds, give_up_after_seconds: 60.0, ..settings(&server.url) };
     let mut kept = 0;
-    for turn in 0..2_u64 {
+    // An endpoint that is busy for all that is left to ask is away, and that ends a run.
+    let turns = if matches!(act, Act::Say(429, ..)) { 1 } else { 2 };
+    for turn in 0..turns {
         let run = run_of(&settings, &journal);
         let out = operate(&runtime, &run, 1, rows).expect("a poison row stops no run");
         assert_eq!(out.len(), rows as usize, "{name}");
@@ -57,12 +59,12 @@ fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> Arc<Mutex<
         assert_eq!(kept, good, "{name}");
     }
     let seen = server.seen();
-    // An answer that a busy machine sees too late may be asked again; only short timeouts can do that.
+    // With short timeouts a busy machine may see an answer too late, and a server knows late that nobody waits.
     if seconds > 5.0 {
         assert_eq!(seen.again, Vec::<String>::new(), "{name}: paid twice");
+        assert!(seen.most <= 64, "{name}: {} in flight", seen.most);
     }
-    assert!(seen.most <= 64, "{name}: {} in flight", seen.most);
-    Arc::new(Mutex::new(seen.blocks))
+    seen.blocks
 }
 
 fn says(status: u16, body: &str) -> Act {
@@ -113,7 +115,7 @@ fn servers_that_stall_or_drip() {
 fn a_reply_without_end_is_not_read_to_its_end() {
     let blocks = suffer("huge", &Act::Huge(u32::MAX), &[ReplyTooLong], 30.0);
     // Seven rows, two runs, a mebibyte each, and what stood in the sockets' buffers.
-    let bytes = *blocks.lock().expect("no panic") << 16;
+    let bytes = blocks << 16;
     assert!(bytes < 14 * (16 << 20), "{bytes} bytes were sent");
 }
 
@@ -122,7 +124,7 @@ fn a_first_byte_that_never_comes_is_told_from_a_long_reply() {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
     let server = runtime.block_on(Server::start(Duration::ZERO, |text, _| match row_of(text) {
-        3 => Act::Stall(Duration::from_secs(60)),
+        3 => Act::Stall(Duration::from_mins(1)),
         _ => Act::Answer,
     }));
     let settings = EndpointSettings {

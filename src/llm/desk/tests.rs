@@ -311,9 +311,8 @@ async fn one_endpoint_takes_over_from_another_whatever_is_wrong_with_it() {
 async fn a_paused_endpoint_comes_back() {
     let away = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&away);
-    let returning = Box::new(move |ask: &Ask| match seen.load(Ordering::SeqCst) {
-        true => Err(Refusal::Away("refused".into())),
-        false => answered(ask),
+    let returning = Box::new(move |ask: &Ask| {
+        if seen.load(Ordering::SeqCst) { Err(Refusal::Away("refused".into())) } else { answered(ask) }
     });
     let parts: Vec<Part> = vec![("a", "model a", 0, returning), ("b", "model b", 1, good())];
     let many = many(&memory(), parts);

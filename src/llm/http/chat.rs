@@ -105,7 +105,7 @@ fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusa
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<Count>,
     #[serde(default)]
@@ -193,7 +193,7 @@ impl Page {
         if let Some(error) = self.error.filter(|error| !error.is_null()) {
             return Err(wire.told(&error));
         }
-        let Some(choice) = self.choices.into_iter().next() else {
+        let Some(choice) = self.choices.into_iter().flatten().next() else {
             return Err(Refusal::Transient(Reason::Garbled, "reply without a choice".to_owned()));
         };
         let text = choice.message.content;

@@ -132,14 +132,12 @@ impl Page {
 
 /// A completion up to its newline: some servers send it along, some go on behind it.
 fn completion(choice: Choice) -> Completion {
-    match choice.text.split_once('\n') {
-        Some((line, _)) => Completion { text: line.to_owned(), ended: true },
-        None => {
-            let ends = ["stop", "stop_sequence", "eos_token", "eos"];
-            let ended = choice.finish_reason.is_some_and(|reason| ends.contains(&reason.as_str()));
-            Completion { text: choice.text, ended }
-        }
+    if let Some((line, _)) = choice.text.split_once('\n') {
+        return Completion { text: line.to_owned(), ended: true };
     }
+    let ends = ["stop", "stop_sequence", "eos_token", "eos"];
+    let ended = choice.finish_reason.is_some_and(|reason| ends.contains(&reason.as_str()));
+    Completion { text: choice.text, ended }
 }
 
 /// The mean over the first `most` tokens that begin within the text, in nats per token.

@@ -180,7 +180,7 @@ impl Wire {
             told = format!("{told}: {next}");
             cause = next.source();
         }
-        if distrusted(&error) {
+        if distrusts(&error) {
             return Refusal::Fatal(Error::config(format!(
                 "certificate of the endpoint is not trusted: key=endpoints.{0}.url, because={told}, remedy=if the server is \
                  yours, name its authority in endpoints.{0}.ca_file",
@@ -230,18 +230,14 @@ fn certificates(name: &str, path: &Path) -> Result<Vec<Certificate>> {
     if found.is_empty() { Err(wrong("no certificates")) } else { Ok(found) }
 }
 
-/// Whether a connection failed because the server's certificate is not trusted.
-fn distrusted(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let inner = next.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = next
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = next.source();
+/// Whether a connection failed because the server's certificate is not trusted. An error of input and output hides what
+/// it carries from its chain of causes.
+fn distrusts(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(carried) => distrusts(carried),
+        None => error.source().is_some_and(distrusts),
+    }
 }

@@ -160,7 +160,7 @@ mod tests {
     fn one_looks_after_a_pause_and_an_answer_ends_it() {
         let health = Health::default();
         assert!(health.open() && health.open());
-        health.pause(Duration::from_secs(60));
+        health.pause(Duration::from_mins(1));
         assert!(!health.open() && health.paused() > Duration::from_secs(50));
         health.alive();
         health.pause(Duration::from_millis(3));
