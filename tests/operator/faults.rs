@@ -15,7 +15,7 @@ fn row_of(text: &str) -> u32 {
 
 fn now_and_then(text: &str, before: u32) -> bool {
     let row = row_of(text);
-    row % POISON == 0 || (row.wrapping_mul(2_654_435_761) >> 7).wrapping_add(before * 7) % 10 < 3
+    row.is_multiple_of(POISON) || (row.wrapping_mul(2_654_435_761) >> 7).wrapping_add(before * 7) % 10 < 3
 }
 
 /// Runs `rows` rows against a server that does `act` now and then; `reasons` are those of rows that always meet it.
@@ -27,7 +27,7 @@ fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> u64 {
     let once = matches!(act, Act::Huge(_));
     let script = move |text: &str, before: u32| {
         // A reply that is too long is refused at the first time.
-        let meets = if once { row_of(text) % POISON == 0 } else { now_and_then(text, before) };
+        let meets = if once { row_of(text).is_multiple_of(POISON) } else { now_and_then(text, before) };
         if meets { does.clone() } else { Act::Answer }
     };
     let server = runtime.block_on(Server::start(Duration::from_millis(1), script));
@@ -45,7 +45,11 @@ fn suffer(name: &str, act: &Act, reasons: &[Reason], seconds: f64) -> u64 {
         let mut told = BTreeSet::new();
         for row in &out {
             match row.outcome {
-                None => assert!(row.place.row % POISON != 0, "{name}: row {} has an answer", row.place.row),
+                None => assert!(
+                    !row.place.row.is_multiple_of(POISON),
+                    "{name}: row {} has an answer",
+                    row.place.row
+                ),
                 Some(verdict) => {
                     told.insert(verdict.reason.name());
                     assert!(reasons.contains(&verdict.reason), "{name}: {verdict}");
