@@ -10,7 +10,7 @@ mod server;
 use isogloss::config::EndpointSettings;
 use isogloss::config::endpoints::Kind;
 use isogloss::llm::consult::consult;
-use isogloss::llm::desk::Meter;
+use isogloss::llm::desk::{Backend, Meter};
 use isogloss::llm::http::HttpEndpoint;
 use isogloss::llm::journal::Journal;
 use isogloss::llm::limiter::Limiter;
@@ -27,7 +27,7 @@ use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -60,11 +60,50 @@ fn main() {
         let server = home.block_on(Server::start(Duration::from_millis(delay_ms), |_, _| Act::Answer));
         let ideal = f64::from(in_flight) * 1000.0 / delay_ms as f64;
         tell("operator/ideal", ideal, "rows/s", &case, 1.0);
+        let before = cpu();
         let plain = plain(&threads(), &server.url, &case);
+        let plain_cpu = cpu() - before;
         tell("operator/plain_client", plain, "rows/s", &case, plain / ideal);
-        let operated = operated(&threads(), &server.url, &case);
+        let (before, resting) = (cpu(), resident_bytes());
+        let (operated, most) = operated(&threads(), &server.url, &case);
+        let operated_cpu = cpu() - before;
         tell("operator/operator", operated, "rows/s", &case, operated / ideal);
+        // Both have the server's share in them: the difference is the operator's own.
+        let per_row = |seconds: f64| seconds / f64::from(case.rows) * 1e6;
+        tell("operator/plain_client_cpu", per_row(plain_cpu), "us/row", &case, 1.0);
+        tell("operator/operator_cpu", per_row(operated_cpu), "us/row", &case, operated_cpu / plain_cpu);
+        let held = most.saturating_sub(resting) as f64 / f64::from(case.in_flight);
+        tell("operator/memory", held, "bytes/request in flight", &case, 1.0);
     }
+}
+
+/// Seconds of CPU that this process has used.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    // A hundred ticks a second on every Linux that this runs on.
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Resident bytes of this process.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Looks at the resident bytes every 20 ms until it is told to stop; gives the most.
+fn watch(until: &Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+    let until = Arc::clone(until);
+    std::thread::spawn(move || {
+        let mut most = 0;
+        while !until.load(Ordering::Relaxed) {
+            most = most.max(resident_bytes());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        most
+    })
 }
 
 fn threads() -> Runtime {
@@ -148,8 +187,9 @@ impl Clerk for Asker {
     }
 }
 
-/// Through timely, desk and journal, with four times as many rows under credits as requests in flight.
-fn operated(runtime: &Runtime, url: &str, case: &Case) -> f64 {
+/// Through timely, desk and journal, with four times as many rows under credits as requests in flight: rows a second, and
+/// the most resident bytes.
+fn operated(runtime: &Runtime, url: &str, case: &Case) -> (f64, u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = EndpointSettings {
         kind: Kind::Http,
@@ -164,10 +204,12 @@ fn operated(runtime: &Runtime, url: &str, case: &Case) -> f64 {
     let limiter = Limiter::new(settings.limits());
     let retry = settings.retry();
     let journal = Some(Arc::new(journal));
-    let desk =
-        Desk::new(Role::Translate, endpoint, journal, limiter, retry, stop.clone(), Arc::clone(&meter));
+    let backends = vec![Backend::new("bench", endpoint, limiter, retry)];
+    let desk = Desk::new(Role::Translate, backends, journal, stop.clone(), Arc::clone(&meter));
     let clerk: Arc<dyn Clerk> = Arc::new(Asker(desk));
     let (handle, flag, rows, in_flight) = (runtime.handle().clone(), stop.clone(), case.rows, case.in_flight);
+    let over = Arc::new(AtomicBool::new(false));
+    let watcher = watch(&over);
     let start = Instant::now();
     let counts = workers::run(1, &stop, move |worker| {
         let seen = Rc::new(Cell::new(0));
@@ -214,6 +256,7 @@ fn operated(runtime: &Runtime, url: &str, case: &Case) -> f64 {
         Ok(move || Ok(seen.get()))
     });
     let took = start.elapsed().as_secs_f64();
+    over.store(true, Ordering::Relaxed);
     assert_eq!(counts.expect("complete"), [case.rows as usize]);
-    f64::from(case.rows) / took
+    (f64::from(case.rows) / took, watcher.join().expect("no panic"))
 }

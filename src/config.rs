@@ -29,7 +29,7 @@ pub mod endpoints;
 pub mod state;
 
 pub use bundles::BundleSettings;
-pub use endpoints::{Api, EndpointSettings, Kind, Roles};
+pub use endpoints::{Api, EndpointSettings, Kind, Names, Roles};
 pub use state::{Mode, StateSettings};
 
 /// Which ends of fragments the audit keeps.
@@ -63,7 +63,7 @@ pub struct Settings {
     pub model_cache: Option<PathBuf>,
     /// Endpoints by name; `embedded` is always there.
     pub endpoints: BTreeMap<String, EndpointSettings>,
-    /// Which endpoint each role asks.
+    /// Which endpoints each role asks: a name or a list of names.
     pub roles: Roles,
     /// How shards are read.
     pub source: SourceSettings,
@@ -182,7 +182,7 @@ impl Settings {
         })
     }
 
-    /// Checks every range, and that each role has an endpoint.
+    /// Checks every range, and that each role has its endpoints.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
@@ -202,10 +202,11 @@ impl Settings {
             endpoint.check(&format!("endpoints.{name}"))?;
         }
         for role in Role::ALL {
-            self.endpoint_of(role)?;
+            self.endpoints_of(role)?;
         }
-        let (embed, endpoint) = self.endpoint_of(Role::Embed)?;
-        if endpoint.kind == Kind::Http && self.select.codebook == crate::stage::codebook::SHIPPED {
+        let embed = self.endpoints_of(Role::Embed)?;
+        let embed = embed.iter().find(|(_, endpoint)| endpoint.kind == Kind::Http).map(|(name, _)| name);
+        if let Some(embed) = embed.filter(|_| self.select.codebook == crate::stage::codebook::SHIPPED) {
             return Err(Error::config(format!(
                 "codebook of other vectors: key=select.codebook, value={:?}, range=a file or \"none\" where \
                  roles.embed={embed:?}, remedy=build one with `isogloss codebook data/codebooks/topics-1.tsv FILE \
@@ -230,21 +231,34 @@ impl Settings {
         self.localize.check("localize")
     }
 
-    /// The endpoint of a role.
+    /// The endpoints of a role, by name and in the order of their names.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the role names none of the endpoints.
-    pub fn endpoint_of(&self, role: Role) -> Result<(&str, EndpointSettings)> {
-        let name = self.roles.of(role);
-        match self.endpoints.get(name) {
-            Some(endpoint) => Ok((name, endpoint.clone())),
-            None if name == endpoints::EMBEDDED => Ok((name, EndpointSettings::default())),
-            None => Err(Error::config(format!(
-                "endpoint unknown: key=roles.{}, value={name:?}, range={:?}, remedy=add [endpoints.{name}]",
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the role names none, one twice, or one that is none of the
+    /// endpoints.
+    pub fn endpoints_of(&self, role: Role) -> Result<BTreeMap<&str, EndpointSettings>> {
+        let mut found = BTreeMap::new();
+        let wrong = |what: &str, value: &str, remedy: String| {
+            Error::config(format!(
+                "{what}: key=roles.{}, value={value:?}, range={:?}, remedy={remedy}",
                 role.name(),
                 self.endpoints.keys().map(String::as_str).chain([endpoints::EMBEDDED]).collect::<Vec<_>>()
-            ))),
+            ))
+        };
+        for name in self.roles.of(role) {
+            let endpoint = match self.endpoints.get(name) {
+                Some(endpoint) => endpoint.clone(),
+                None if name == endpoints::EMBEDDED => EndpointSettings::default(),
+                None => return Err(wrong("endpoint unknown", name, format!("add [endpoints.{name}]"))),
+            };
+            if found.insert(name.as_str(), endpoint).is_some() {
+                return Err(wrong("endpoint named twice", name, "give it a weight instead".to_owned()));
+            }
         }
+        if found.is_empty() {
+            return Err(wrong("role without endpoint", "", "name at least one".to_owned()));
+        }
+        Ok(found)
     }
 
     /// 128-bit xxh3 of every setting that can change a row, in canonical order. Endpoint identities, prompt and
@@ -354,6 +368,33 @@ mod tests {
         let settings = Settings::parse("input = ['a']\nroles.score = 'gpt'", &[]).expect("valid");
         let told = settings.check().expect_err("no endpoint").to_string();
         assert!(told.contains("roles.score") && told.contains("[endpoints.gpt]"), "{told}");
+    }
+
+    #[test]
+    fn a_role_takes_a_name_or_a_list_of_names() {
+        let text = |names: &str| {
+            let endpoint = "kind = 'http'\nurl = 'http://h/v1'\nmodel = 'm'\n";
+            format!(
+                "input = ['a']\nroles.score = {names}\n[endpoints.b]\n{endpoint}weight = 3\n[endpoints.a]\n{endpoint}"
+            )
+        };
+        let of = |names: &str| Settings::parse(&text(names), &[]).expect("valid");
+        let two = of("['b', 'a']");
+        two.check().expect("two endpoints");
+        let found = two.endpoints_of(Role::Score).expect("known");
+        assert_eq!(found.iter().map(|(name, e)| (*name, e.weight)).collect::<Vec<_>>(), [("a", 1), ("b", 3)]);
+        assert_eq!(of("'b'").endpoints_of(Role::Score).expect("known").len(), 1);
+        let told = |names: &str| of(names).check().expect_err("wrong").to_string();
+        assert!(told("[]").contains("role without endpoint: key=roles.score"));
+        assert!(told("['a', 'b', 'a']").contains("named twice: key=roles.score, value=\"a\""));
+        assert!(
+            Settings::parse("roles.score = 7", &[])
+                .expect_err("no name")
+                .to_string()
+                .contains("list of names")
+        );
+        let printed = toml::to_string(&two).expect("written");
+        assert_eq!(Settings::parse(&printed, &[]).expect("valid"), two);
     }
 
     #[test]

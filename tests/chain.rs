@@ -53,7 +53,11 @@ impl Bench {
         settings.input = vec![self.shards().display().to_string()];
         settings.output = self.folder.path().join(output);
         settings.workers = workers;
-        let endpoints: Endpoints = [("embedded".to_owned(), Arc::clone(&self.model) as _)].into();
+        let mut endpoints: Endpoints = [("embedded".to_owned(), Arc::clone(&self.model) as _)].into();
+        for name in ["one", "two"] {
+            let model = Scripted::echo().named(&format!("scripted-{name}"));
+            endpoints.insert(name.to_owned(), Arc::new(model));
+        }
         let given = Given { endpoints: Some(endpoints), identifier: Some(Arc::new(ByScript)) };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         curate(settings, given, runtime.handle(), &Stop::default())
@@ -118,6 +122,34 @@ fn a_rerun_asks_nobody_and_rewrites_nothing() {
     bench.run("out", 2, &[]).expect("a run");
     assert_eq!(kinds.iter().map(|kind| bench.model.asked(kind)).sum::<u64>(), once);
     assert_eq!(bench.model.asked("translate"), translated);
+}
+
+#[test]
+fn a_role_with_several_endpoints_gives_one_answer_for_any_number_of_workers() {
+    let bench = Bench::of(&corpora(&["por_Latn"]));
+    let both = [
+        "endpoints.one.weight=2",
+        "endpoints.two.weight=1",
+        "roles.translate=['one', 'two']",
+        "roles.instruct=['two', 'one']",
+    ];
+    let first = bench.run("w1", 1, &both).expect("a run");
+    assert_eq!(first.manifest.versions.translate, "scripted-one | scripted-two");
+    assert_eq!(first.manifest.versions.instruct, first.manifest.versions.translate);
+    assert_eq!(first.manifest.versions.embed.split(';').next(), Some("scripted-echo-1"));
+    for workers in [2, 3] {
+        let other = bench.run(&format!("w{workers}"), workers, &both).expect("a run");
+        assert_eq!(first.manifest.digest, other.manifest.digest, "workers={workers}");
+    }
+    // Who answered alone is still among the two: its answers are found, and nobody is asked for them.
+    let alone = bench.run("alone", 2, &["endpoints.two.weight=1", "roles.translate=two"]).expect("a run");
+    bench.with_journal("alone", "joined");
+    let joined = bench.run("joined", 2, &both[..3]).expect("a run");
+    let (alone, joined) =
+        (alone.work[&isogloss::llm::Role::Translate], joined.work[&isogloss::llm::Role::Translate]);
+    assert!(alone.calls > 0 && joined.calls == 0, "{alone:?} {joined:?}");
+    let told = bench.run("mixed", 1, &["endpoints.one.weight=1", "roles.embed=['embedded', 'one']"]);
+    assert!(told.expect_err("two models").to_string().contains("key=roles.embed"));
 }
 
 #[test]

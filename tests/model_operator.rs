@@ -1,13 +1,21 @@
 //! The model operator against a server on loopback that misbehaves: every row is answered or faulted, nothing is paid
 //! twice, and the key goes nowhere.
 
+#[path = "operator/failover.rs"]
+mod failover;
+#[path = "operator/faults.rs"]
+mod faults;
+#[path = "operator/live.rs"]
+mod live;
 #[path = "support/server.rs"]
 mod server;
+#[path = "operator/tls.rs"]
+mod tls;
 
 use isogloss::config::EndpointSettings;
 use isogloss::config::endpoints::Kind;
 use isogloss::llm::consult::consult;
-use isogloss::llm::desk::{Meter, Retry};
+use isogloss::llm::desk::{Backend, Meter, Retry};
 use isogloss::llm::http::HttpEndpoint;
 use isogloss::llm::journal::Journal;
 use isogloss::llm::limiter::Limiter;
@@ -111,17 +119,26 @@ fn reopened(journal: &Path) -> Journal {
 }
 
 fn run_of(settings: &EndpointSettings, journal: &Path) -> Run {
-    let endpoint: Arc<dyn Endpoint> = Arc::new(HttpEndpoint::open("gpt", settings).expect("opens"));
+    run_of_all(std::slice::from_ref(settings), journal)
+}
+
+/// A run whose role has several endpoints.
+fn run_of_all(all: &[EndpointSettings], journal: &Path) -> Run {
     let journal = Arc::new(reopened(journal));
     let (stop, meter) = (Stop::default(), Arc::<Meter>::default());
-    let retry = Retry {
-        first_wait: Duration::from_millis(5),
-        most_wait: Duration::from_millis(40),
-        ..settings.retry()
-    };
-    let limiter = Limiter::new(settings.limits());
+    let mut backends = Vec::new();
+    for (name, settings) in ["gpt", "other", "third"].into_iter().zip(all) {
+        let endpoint: Arc<dyn Endpoint> = Arc::new(HttpEndpoint::open(name, settings).expect("opens"));
+        let retry = Retry {
+            first_wait: Duration::from_millis(5),
+            most_wait: Duration::from_millis(40),
+            ..settings.retry()
+        };
+        let backend = Backend::new(name, endpoint, Limiter::new(settings.limits()), retry);
+        backends.push(backend.ranked(settings.weight, settings.priority));
+    }
     let kept = Some(Arc::clone(&journal));
-    let desk = Desk::new(Role::Translate, endpoint, kept, limiter, retry, stop.clone(), Arc::clone(&meter));
+    let desk = Desk::new(Role::Translate, backends, kept, stop.clone(), Arc::clone(&meter));
     Run { desk, meter, journal, stop }
 }
 
@@ -194,7 +211,7 @@ fn answered(rows: &[Exchange]) -> usize {
                 assert_eq!(row.response_en, format!("[{}]", row.response));
                 count += 1;
             }
-            Some(verdict) => assert_eq!((verdict.ruling, verdict.reason), (Ruling::Faulted, Reason::GaveUp)),
+            Some(verdict) => assert!(verdict.ruling == Ruling::Faulted && verdict.reason.is_unanswered()),
         }
     }
     count

@@ -1,8 +1,8 @@
 //! Endpoints, desks and clerks: who answers what, opened before anything is asked.
 
-use crate::config::{Kind, Settings};
+use crate::config::{EndpointSettings, Kind, Settings};
 use crate::error::{Error, Result};
-use crate::llm::desk::Meter;
+use crate::llm::desk::{Backend, Meter};
 use crate::llm::embedded::Embedded;
 use crate::llm::http::HttpEndpoint;
 use crate::llm::journal::Journal;
@@ -35,15 +35,14 @@ pub fn open(settings: &Settings, cache: &Cache) -> Result<Endpoints> {
 /// # Errors
 /// As [`open`].
 pub fn open_for(settings: &Settings, cache: &Cache, roles: &[Role]) -> Result<Endpoints> {
-    let mut by_name: BTreeMap<String, Vec<Role>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (EndpointSettings, Vec<Role>)> = BTreeMap::new();
     for role in roles {
-        let (name, _) = settings.endpoint_of(*role)?;
-        by_name.entry(name.to_owned()).or_default().push(*role);
+        for (name, endpoint) in settings.endpoints_of(*role)? {
+            by_name.entry(name.to_owned()).or_insert_with(|| (endpoint, Vec::new())).1.push(*role);
+        }
     }
     let mut opened: Endpoints = BTreeMap::new();
-    for (name, roles) in by_name {
-        let Some(first) = roles.first() else { continue };
-        let (_, endpoint) = settings.endpoint_of(*first)?;
+    for (name, (endpoint, roles)) in by_name {
         let endpoint: Arc<dyn Endpoint> = match endpoint.kind {
             Kind::Embedded => {
                 let threads = endpoint.threads.map_or_else(threads, |threads| threads as usize);
@@ -76,7 +75,7 @@ pub struct Roles {
     pub meter: Arc<Meter>,
 }
 
-/// What names the models and prompts of a run, for rows and fingerprints.
+/// What names the models and prompts of a run, for rows and fingerprints: all models of a role, each once.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a role has no endpoint.
@@ -87,11 +86,16 @@ pub fn versions(
     codebook: &Codebook,
 ) -> Result<Versions> {
     let of = |role| -> Result<String> {
-        let endpoint = endpoint_of(settings, endpoints, role)?;
-        if matches!(role, Role::Translate | Role::Localize) && endpoint.offers().translate {
-            return Ok(translators(settings, endpoint.as_ref(), role));
+        let mut names = BTreeSet::new();
+        for name in settings.endpoints_of(role)?.into_keys() {
+            let endpoint = opened(endpoints, name)?;
+            names.insert(if translates(role, endpoint.offers()) {
+                translators(settings, endpoint.as_ref(), role)
+            } else {
+                endpoint.identity_of(&example(role, endpoint.offers())).to_owned()
+            });
         }
-        Ok(endpoint.identity_of(&example(role, endpoint.offers())).to_owned())
+        Ok(Vec::from_iter(names).join(" | "))
     };
     let prompts: Vec<String> = prompts.versions().into_values().collect();
     Ok(Versions {
@@ -105,13 +109,13 @@ pub fn versions(
     })
 }
 
-fn endpoint_of<'a>(
-    settings: &Settings,
-    endpoints: &'a Endpoints,
-    role: Role,
-) -> Result<&'a Arc<dyn Endpoint>> {
-    let (name, _) = settings.endpoint_of(role)?;
+fn opened<'a>(endpoints: &'a Endpoints, name: &str) -> Result<&'a Arc<dyn Endpoint>> {
     endpoints.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))
+}
+
+/// Whether an endpoint is asked for translations, rather than told in a prompt to translate.
+fn translates(role: Role, offers: Offers) -> bool {
+    matches!(role, Role::Translate | Role::Localize) && offers.translate
 }
 
 /// The translators of the wanted langs, each once, in order.
@@ -162,6 +166,53 @@ pub(super) struct Shared<'a> {
     pub(super) stop: &'a Stop,
 }
 
+/// The desks of a role. Endpoints that are asked alike share one; translate and localize may have two, translators and
+/// models that chat, in the order of the best priority.
+fn desks(
+    shared: &Shared<'_>,
+    limiters: &BTreeMap<&str, Arc<Limiter>>,
+    meter: &Arc<Meter>,
+    role: Role,
+) -> Result<Vec<Desk>> {
+    let mut by_kind: Vec<(bool, Vec<Backend>)> = Vec::new();
+    let mut kinds: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut identities: BTreeSet<&str> = BTreeSet::new();
+    let mut settings: Vec<_> = shared.settings.endpoints_of(role)?.into_iter().collect();
+    settings.sort_by_key(|(_, endpoint)| endpoint.priority);
+    for (name, settings) in settings {
+        let endpoint = opened(shared.endpoints, name)?;
+        let limiter = limiters.get(name).ok_or_else(|| Error::bug(format!("no limiter: name={name}")))?;
+        let backend = Backend::new(name, Arc::clone(endpoint), Arc::clone(limiter), settings.retry())
+            .ranked(settings.weight, settings.priority);
+        let offers = endpoint.offers();
+        kinds.insert([offers.chat, offers.complete, offers.embed].map(u8::from).to_vec());
+        identities.insert(endpoint.identity_of(&example(role, offers)));
+        let translates = translates(role, offers);
+        match by_kind.iter_mut().find(|(kind, _)| *kind == translates) {
+            Some((_, backends)) => backends.push(backend),
+            None => by_kind.push((translates, vec![backend])),
+        }
+    }
+    let mixed = |why: &str| {
+        Err(Error::config(format!(
+            "endpoints of a role differ: key=roles.{}, value={:?}, because={why}, remedy=name endpoints of one kind",
+            role.name(),
+            shared.settings.roles.of(role)
+        )))
+    };
+    if role == Role::Embed && identities.len() > 1 {
+        return mixed("vectors of two models cannot be compared");
+    }
+    if matches!(role, Role::Instruct | Role::Score) && kinds.len() > 1 {
+        return mixed("one chats and another completes");
+    }
+    let desks = by_kind.into_iter().map(|(_, backends)| {
+        let journal = Some(Arc::clone(shared.journal));
+        Desk::new(role, backends, journal, shared.stop.clone(), Arc::clone(meter))
+    });
+    Ok(desks.collect())
+}
+
 /// Seats a clerk at a desk for each role.
 pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
     let meter = Arc::new(Meter::default());
@@ -170,30 +221,25 @@ pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
         let settings = shared.settings.endpoints.get(name).cloned().unwrap_or_default();
         limiters.insert(name, Limiter::new(settings.limits()));
     }
-    let desk = |role: Role| -> Result<Desk> {
-        let (name, settings) = shared.settings.endpoint_of(role)?;
-        let limiter =
-            limiters.get(name).ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))?;
-        Ok(Desk::new(
-            role,
-            Arc::clone(endpoint_of(shared.settings, shared.endpoints, role)?),
-            Some(Arc::clone(shared.journal)),
-            Arc::clone(limiter),
-            settings.retry(),
-            shared.stop.clone(),
-            Arc::clone(&meter),
-        ))
+    let all = |role: Role| -> Result<(Desk, Vec<Desk>)> {
+        let mut desks = desks(shared, &limiters, &meter, role)?.into_iter();
+        let first = desks.next().ok_or_else(|| Error::bug(format!("no desk: role={}", role.name())))?;
+        Ok((first, desks.collect()))
     };
+    let desk = |role: Role| all(role).map(|(first, _)| first);
+    let (translate, mut translate_next) = all(Role::Translate)?;
+    if translate_next.is_empty() {
+        translate_next.extend(translate.below());
+    }
+    let (localize, localize_next) = all(Role::Localize)?;
     let settings = shared.settings;
     let identifier = || shared.identifier.cloned();
     let prompts = || Arc::clone(shared.prompts);
     Ok(Roles {
-        translate: Arc::new(translate::Translate::new(
-            desk(Role::Translate)?,
-            prompts(),
-            identifier(),
-            settings.translate.clone(),
-        )?),
+        translate: Arc::new(translate_next.into_iter().fold(
+            translate::Translate::new(translate, prompts(), identifier(), settings.translate.clone())?,
+            translate::Translate::or_ask,
+        )),
         instruct: Arc::new(instruct::Instruct::new(
             desk(Role::Instruct)?,
             prompts(),
@@ -211,12 +257,10 @@ pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
             Arc::clone(shared.codebook),
             settings.embed.clone(),
         )?),
-        localize: Arc::new(localize::Localize::new(
-            desk(Role::Localize)?,
-            prompts(),
-            identifier(),
-            settings.localize.clone(),
-        )?),
+        localize: Arc::new(localize_next.into_iter().fold(
+            localize::Localize::new(localize, prompts(), identifier(), settings.localize.clone())?,
+            localize::Localize::or_ask,
+        )),
         meter,
     })
 }

@@ -17,8 +17,9 @@ pub fn check(flags: &cli::Run) -> Result<()> {
     terminal::say(job.delta());
     terminal::say(format_args!("rows: {}, text: {:.1} MB", job.rows(), job.text_bytes() as f64 / 1e6));
     for role in Role::ALL {
-        let (name, _) = job.settings().endpoint_of(role)?;
-        terminal::say(format_args!("{:<10} {name}: {}", role.name(), job.version_of(role)));
+        let names: Vec<&str> = job.settings().endpoints_of(role)?.into_keys().collect();
+        let names = names.join(", ");
+        terminal::say(format_args!("{:<10} {names}: {}", role.name(), job.version_of(role)));
     }
     terminal::say(if job.is_done() {
         "nothing to do: the snapshot is what a run would make"

@@ -23,10 +23,10 @@ pub fn codebook(flags: &cli::Codebook) -> Result<()> {
     let topics = std::fs::read_to_string(&flags.topics)
         .map_err(|cause| away(&format!("topics unreadable: path={}", flags.topics.display()), cause))?;
     let cache = Cache::at(settings.model_cache.clone())?;
-    let (name, _) = settings.endpoint_of(Role::Embed)?;
     let endpoint = roles::open_for(&settings, &cache, &[Role::Embed])?
-        .remove(name)
-        .ok_or_else(|| Error::bug(format!("endpoint not opened: name={name}")))?;
+        .into_values()
+        .next()
+        .ok_or_else(|| Error::bug("no endpoint of roles.embed opened"))?;
     let desk = Desk::bare(Arc::clone(&endpoint));
     let bytes = run::runtime()?.block_on(codebook::build(&desk, &topics))?;
     std::fs::write(&flags.out, &bytes)

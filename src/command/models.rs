@@ -16,12 +16,13 @@ pub fn models(flags: &cli::Models) -> Result<()> {
     let cache = Cache::at(settings.as_ref().and_then(|settings| settings.model_cache.clone()))?;
     if let Some(settings) = &settings {
         for role in Role::ALL {
-            let (name, endpoint) = settings.endpoint_of(role)?;
-            let what = match endpoint.kind {
-                Kind::Http => format!("{} at {}", endpoint.model, endpoint.url),
-                Kind::Embedded => names(ALL.iter().filter(|model| model.roles.contains(&role))),
-            };
-            terminal::say(format_args!("{:<10} {name}: {what}", role.name()));
+            for (name, endpoint) in settings.endpoints_of(role)? {
+                let what = match endpoint.kind {
+                    Kind::Http => format!("{} at {}", endpoint.model, endpoint.url),
+                    Kind::Embedded => names(ALL.iter().filter(|model| model.roles.contains(&role))),
+                };
+                terminal::say(format_args!("{:<10} {name}: {what}", role.name()));
+            }
         }
         terminal::say("");
     }

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 pub fn run(flags: &cli::Run) -> Result<()> {
     let outcome = carry_out(settings_of(flags)?)?;
     if flags.json {
-        terminal::say(outcome.json()?);
+        terminal::say_json(&outcome.json()?);
     }
     Ok(())
 }

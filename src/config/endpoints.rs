@@ -9,49 +9,22 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::llm::Role;
 use crate::llm::desk::Retry;
 use crate::llm::limiter::Limits;
+use crate::model::Lang;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod kinds;
+mod roles;
+
+pub use kinds::{Api, Kind, SchemaMode, TokenLimit};
+pub use roles::{Names, Roles};
+
 /// The name of the endpoint that is always there.
 pub const EMBEDDED: &str = "embedded";
-
-/// Where the models of an endpoint run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// In this process, from pinned model files.
-    #[default]
-    Embedded,
-    /// Behind an address.
-    Http,
-}
-
-/// What an address speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Api {
-    /// OpenAI-compatible: `/chat/completions` and `/embeddings` under the address.
-    #[default]
-    Chat,
-    /// `LibreTranslate`: `/translate` under the address.
-    Libretranslate,
-}
-
-/// How a chat endpoint wants the limit on reply tokens named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenLimit {
-    /// `max_tokens`: almost every server.
-    #[default]
-    MaxTokens,
-    /// `max_completion_tokens`: reasoning models of some providers.
-    MaxCompletionTokens,
-}
 
 /// One endpoint. Only `kind = "http"` takes an address and its limits; only `kind = "embedded"` takes folders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,14 +40,27 @@ pub struct EndpointSettings {
     pub key_env: String,
     /// http: what the address speaks.
     pub api: Api,
+    /// Its share of a role's asks next to others of the same priority, `1..=100`. Which one an ask goes to is a function
+    /// of the ask; the next one takes over where the first is away, paused or refuses.
+    pub weight: u32,
+    /// Endpoints of a higher number are asked only where all of a lower one cannot answer, and translate where a
+    /// translation of those does not pass its checks; `0..=100`.
+    pub priority: u32,
     /// http: most requests in flight, `1..=16384`. Fewer for a while after 429 and 503.
     pub in_flight: u32,
     /// http: most requests in a minute, `1..=10000000`; no limit if absent.
     pub requests_per_minute: Option<u32>,
     /// http: most tokens in a minute, read and written together, from 100; no limit if absent.
     pub tokens_per_minute: Option<u64>,
+    /// http: most tokens read in a minute, from 100; no limit if absent.
+    pub input_tokens_per_minute: Option<u64>,
+    /// http: most tokens written in a minute, from 100; no limit if absent.
+    pub output_tokens_per_minute: Option<u64>,
     /// http: seconds for one whole request, `0.01..=86400`.
     pub timeout_seconds: f64,
+    /// http: seconds to the first byte of a reply and between two reads of it, `0.01..=86400`; only the whole request
+    /// is timed if absent. Most servers send nothing before a reply is complete.
+    pub first_byte_timeout_seconds: Option<f64>,
     /// http: seconds to reach the server, `0.01..=3600`.
     pub connect_timeout_seconds: f64,
     /// http: tries of one ask before its row is faulted, `1..=100`. Waiting for a busy or absent server is none.
@@ -83,14 +69,24 @@ pub struct EndpointSettings {
     pub give_up_after_seconds: f64,
     /// http: asks given up one after the other, with no answer between, after which the run stops, from 1.
     pub most_faults_in_a_row: u32,
-    /// http: largest reply, in bytes after decompression, `1024..=1073741824`.
+    /// http: largest reply, in bytes after decompression, `1024..=1073741824`. Times `in_flight`, it bounds memory.
     pub most_reply_bytes: u64,
+    /// http: the proxy, as in `http://proxy.example.com:3128`, or `none` for none; the variables of the environment
+    /// (`HTTPS_PROXY`, `NO_PROXY`) if empty. Its password belongs into those variables.
+    pub proxy: String,
+    /// http: file of PEM certificates that alone are trusted to vouch for the server; those of the system if absent.
+    pub ca_file: Option<PathBuf>,
     /// http: replaces the temperature of every prompt, `0.0..=2.0`; for models that take only one.
     pub temperature: Option<f64>,
-    /// http: the server forces replies into a JSON schema (`response_format`).
-    pub schema_mode: bool,
+    /// http: whether and how the server forces replies into a JSON schema; `true` is `json_schema`.
+    pub schema_mode: SchemaMode,
     /// http: how the server names the limit on reply tokens.
     pub token_limit: TokenLimit,
+    /// http: other names of the model that the server may give in its replies; `*` for any. A reply of yet another
+    /// model is refused.
+    pub answers_as: Vec<String>,
+    /// http: the pairs that a translator has, as in `["spa_Latn-eng_Latn"]`; every pair if empty.
+    pub pairs: Vec<String>,
     /// http: further fields of each request's body, as in `extra = { top_p = 0.9 }`. Part of the journal key.
     pub extra: toml::Table,
     /// Price of a million tokens read, for the bill.
@@ -111,18 +107,27 @@ impl Default for EndpointSettings {
             model: String::new(),
             key_env: String::new(),
             api: Api::Chat,
+            weight: 1,
+            priority: 0,
             in_flight: 64,
             requests_per_minute: None,
             tokens_per_minute: None,
+            input_tokens_per_minute: None,
+            output_tokens_per_minute: None,
             timeout_seconds: 120.0,
+            first_byte_timeout_seconds: None,
             connect_timeout_seconds: 10.0,
             tries: 6,
             give_up_after_seconds: 600.0,
             most_faults_in_a_row: 64,
-            most_reply_bytes: 16 << 20,
+            most_reply_bytes: 4 << 20,
+            proxy: String::new(),
+            ca_file: None,
             temperature: None,
-            schema_mode: false,
+            schema_mode: SchemaMode::None,
             token_limit: TokenLimit::MaxTokens,
+            answers_as: Vec::new(),
+            pairs: Vec::new(),
             extra: toml::Table::new(),
             price_input: None,
             price_output: None,
@@ -132,23 +137,6 @@ impl Default for EndpointSettings {
     }
 }
 
-/// Settings of an endpoint that cannot change a row: an integrator leaves them out of the fingerprint.
-pub const FREE: [&str; 13] = [
-    "url",
-    "key_env",
-    "in_flight",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "timeout_seconds",
-    "connect_timeout_seconds",
-    "tries",
-    "give_up_after_seconds",
-    "most_faults_in_a_row",
-    "price_input",
-    "price_output",
-    "threads",
-];
-
 impl EndpointSettings {
     /// Checks ranges; `key` is where it stands in the settings. No value that may hold a key is ever told.
     ///
@@ -156,6 +144,8 @@ impl EndpointSettings {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
     pub fn check(&self, key: &str) -> Result<()> {
         within(key, "threads", f64::from(self.threads.unwrap_or(1)), 1.0..=1024.0, "leave it out")?;
+        within(key, "weight", f64::from(self.weight), 1.0..=100.0, "1")?;
+        within(key, "priority", f64::from(self.priority), 0.0..=100.0, "0")?;
         match self.kind {
             Kind::Embedded => self.check_embedded(key),
             Kind::Http => self.check_http(key),
@@ -176,7 +166,7 @@ impl EndpointSettings {
 
     fn check_http(&self, key: &str) -> Result<()> {
         self.check_url(key)?;
-        if self.model.is_empty() && self.api == Api::Chat {
+        if self.model.is_empty() && !self.api.translates() {
             return Err(Error::config(format!(
                 "setting missing: key={key}.model, remedy=the model as the server names it"
             )));
@@ -194,6 +184,10 @@ impl EndpointSettings {
                  remedy=export the key and name its variable, as in key_env = \"MY_KEY\""
             )));
         }
+        self.check_proxy(key)?;
+        self.check_pairs(key)?;
+        let tokens = |limit: Option<u64>| limit.unwrap_or(100) as f64;
+        let first_byte = self.first_byte_timeout_seconds.unwrap_or(1.0);
         let checks = [
             ("in_flight", f64::from(self.in_flight), 1.0..=16384.0, "64"),
             (
@@ -202,13 +196,16 @@ impl EndpointSettings {
                 1.0..=1e7,
                 "leave it out",
             ),
-            ("tokens_per_minute", self.tokens_per_minute.unwrap_or(100) as f64, 100.0..=1e15, "leave it out"),
+            ("tokens_per_minute", tokens(self.tokens_per_minute), 100.0..=1e15, "leave it out"),
+            ("input_tokens_per_minute", tokens(self.input_tokens_per_minute), 100.0..=1e15, "leave it out"),
+            ("output_tokens_per_minute", tokens(self.output_tokens_per_minute), 100.0..=1e15, "leave it out"),
+            ("first_byte_timeout_seconds", first_byte, 0.01..=86_400.0, "leave it out"),
             ("timeout_seconds", self.timeout_seconds, 0.01..=86_400.0, "120"),
             ("connect_timeout_seconds", self.connect_timeout_seconds, 0.01..=3600.0, "10"),
             ("tries", f64::from(self.tries), 1.0..=100.0, "6"),
             ("give_up_after_seconds", self.give_up_after_seconds, 0.01..=604_800.0, "600"),
             ("most_faults_in_a_row", f64::from(self.most_faults_in_a_row), 1.0..=1e9, "64"),
-            ("most_reply_bytes", self.most_reply_bytes as f64, 1024.0..=1_073_741_824.0, "16777216"),
+            ("most_reply_bytes", self.most_reply_bytes as f64, 1024.0..=1_073_741_824.0, "4194304"),
             ("temperature", self.temperature.unwrap_or(0.0), 0.0..=2.0, "leave it out"),
             ("price_input", self.price_input.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
             ("price_output", self.price_output.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
@@ -239,6 +236,40 @@ impl EndpointSettings {
         Ok(())
     }
 
+    fn check_proxy(&self, key: &str) -> Result<()> {
+        if matches!(self.proxy.as_str(), "" | "none") {
+            return Ok(());
+        }
+        let proxy = reqwest::Url::parse(&self.proxy).ok().filter(|proxy| {
+            matches!(proxy.scheme(), "http" | "https")
+                && proxy.host_str().is_some()
+                && proxy.username().is_empty()
+        });
+        if proxy.is_some_and(|proxy| proxy.password().is_none()) {
+            return Ok(());
+        }
+        // The value is not told: it may hold a password.
+        Err(Error::config(format!(
+            "no address of a proxy, or one with a user: key={key}.proxy, range=http(s)://host[:port] or \"none\", \
+             remedy=leave it out and export HTTPS_PROXY, which may hold a user and a password"
+        )))
+    }
+
+    fn check_pairs(&self, key: &str) -> Result<()> {
+        if let Some(pair) = self.pairs.iter().find(|pair| pair_of(pair).is_none()) {
+            return Err(Error::config(format!(
+                "no pair of langs: key={key}.pairs, value={pair:?}, range=two tags of data/langs.tsv, remedy=as in \
+                 pairs = [\"spa_Latn-eng_Latn\"]"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The pairs that a translator has; empty for every pair.
+    pub fn lang_pairs(&self) -> Vec<(Lang, Lang)> {
+        self.pairs.iter().filter_map(|pair| pair_of(pair)).collect()
+    }
+
     /// How its asks are retried.
     pub fn retry(&self) -> Retry {
         Retry {
@@ -257,6 +288,8 @@ impl EndpointSettings {
                 in_flight: self.in_flight,
                 requests_per_minute: self.requests_per_minute,
                 tokens_per_minute: self.tokens_per_minute,
+                input_tokens_per_minute: self.input_tokens_per_minute,
+                output_tokens_per_minute: self.output_tokens_per_minute,
             },
         }
     }
@@ -273,48 +306,17 @@ fn within(key: &str, name: &str, value: f64, range: RangeInclusive<f64>, remedy:
     )))
 }
 
+fn pair_of(pair: &str) -> Option<(Lang, Lang)> {
+    let (from, to) = pair.split_once('-')?;
+    Some((Lang::from_tag(from)?, Lang::from_tag(to)?))
+}
+
 /// Whether it names an environment variable, and is not a key put in its place: those have small letters.
 fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_uppercase() || first == b'_')
         && bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
         && name.len() <= 64
-}
-
-/// The endpoint's name for each role.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Roles {
-    /// Native response to English.
-    pub translate: String,
-    /// English instructions.
-    pub instruct: String,
-    /// Scores.
-    pub score: String,
-    /// Vectors.
-    pub embed: String,
-    /// Instructions back.
-    pub localize: String,
-}
-
-impl Default for Roles {
-    fn default() -> Self {
-        let name = || EMBEDDED.to_owned();
-        Self { translate: name(), instruct: name(), score: name(), embed: name(), localize: name() }
-    }
-}
-
-impl Roles {
-    /// The endpoint of a role.
-    pub fn of(&self, role: Role) -> &str {
-        match role {
-            Role::Translate => &self.translate,
-            Role::Instruct => &self.instruct,
-            Role::Score => &self.score,
-            Role::Embed => &self.embed,
-            Role::Localize => &self.localize,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -345,6 +347,23 @@ mod tests {
         assert!(told(&EndpointSettings { model: String::new(), ..http() }).contains("gpt.model"));
         assert!(told(&EndpointSettings { url: "api.example.com".into(), ..http() }).contains("gpt.url"));
         assert!(told(&EndpointSettings { kind: Kind::Embedded, ..http() }).contains("kind = \"http\""));
+    }
+
+    #[test]
+    fn shares_pairs_and_proxies_are_checked() {
+        assert!(told(&EndpointSettings { weight: 0, ..http() }).contains("gpt.weight, value=0"));
+        assert!(told(&EndpointSettings { priority: 101, ..http() }).contains("gpt.priority"));
+        assert!(told(&EndpointSettings { pairs: vec!["spa-eng".into()], ..http() }).contains("gpt.pairs"));
+        let pairs = EndpointSettings { pairs: vec!["spa_Latn-eng_Latn".into()], ..http() };
+        pairs.check("endpoints.gpt").expect("a pair");
+        assert_eq!(pairs.lang_pairs().len(), 1);
+        for proxy in ["proxy.example.com", "ftp://h", "http://u:Secret99@h:3128"] {
+            let wrong = told(&EndpointSettings { proxy: proxy.into(), ..http() });
+            assert!(wrong.contains("gpt.proxy") && !wrong.contains("Secret99"), "{wrong}");
+        }
+        for proxy in ["none", "http://proxy.example.com:3128"] {
+            EndpointSettings { proxy: proxy.into(), ..http() }.check("endpoints.gpt").expect("a proxy");
+        }
     }
 
     #[test]

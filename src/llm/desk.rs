@@ -1,21 +1,27 @@
-//! Where stages ask: journal first, then the endpoint, with its limits and retries.
+//! Where stages ask: journal first, then an endpoint, with its limits and retries.
 //!
 //! **Why**: an answer paid once is never paid again, whatever stage asks, and a stage sees only two
-//! outcomes: this row has no answer, or the run must stop. A busy or absent endpoint is neither: rows wait for it,
-//! until nobody has had an answer for as long as the settings allow.
+//! outcomes: this row has no answer, or the run must stop. A busy or absent endpoint is neither: the next one takes over,
+//! and where there is none rows wait, until nobody has had an answer for as long as the settings allow.
+//!
+//! A role may have several endpoints. An answer of any of them is found before anybody is asked; which is asked first is a
+//! function of the ask ([`route`]), and so is the order in which answers are looked for.
 
-use super::endpoint::{Answer, Ask, Endpoint, Refusal, Reply, Role};
-use super::journal::{Entry, Flights, Journal, Landing, Seat, key_of};
-use super::limiter::Limiter;
-use crate::error::{Error, ErrorKind};
-use crate::model::Reason;
+use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role, Usage};
+use super::journal::{Entry, Flights, Journal, Landing, Seat, canonical, key_under};
+use crate::error::Error;
+use crate::model::{Lang, Reason};
 use crate::stop::Stop;
 use std::sync::Arc;
-use std::time::Duration;
+use tries::Tries;
 
+mod backend;
 pub mod meter;
 pub mod retry;
+mod route;
+mod tries;
 
+pub use backend::Backend;
 pub use meter::{Figures, Meter};
 pub use retry::Retry;
 
@@ -35,20 +41,18 @@ pub enum Trouble {
     Run(Error),
 }
 
-/// Asks one endpoint on behalf of one role.
+/// Asks the endpoints of one role.
 #[derive(Clone)]
 pub struct Desk {
-    endpoint: Arc<dyn Endpoint>,
+    backends: Arc<[Backend]>,
     line: Option<Arc<Line>>,
 }
 
-/// What stands between a stage and the endpoint.
+/// What stands between a stage and the endpoints.
 struct Line {
     role: Role,
     journal: Option<Arc<Journal>>,
     flights: Arc<Flights>,
-    limiter: Arc<Limiter>,
-    retry: Retry,
     stop: Stop,
     meter: Arc<Meter>,
 }
@@ -56,27 +60,45 @@ struct Line {
 impl Desk {
     /// A desk without journal, limits or retries: for tests of stages.
     pub fn bare(endpoint: Arc<dyn Endpoint>) -> Self {
-        Self { endpoint, line: None }
+        let limiter = super::limiter::Limiter::new(super::limiter::Limits::default());
+        Self { backends: [Backend::new("bare", endpoint, limiter, Retry::default())].into(), line: None }
     }
 
-    /// A desk of a run. `limiter` is the endpoint's, `journal`, `stop` and `meter` are the run's.
+    /// A desk of a run. The endpoints are asked alike: they offer the same. `journal`, `stop` and `meter` are the run's.
     pub fn new(
         role: Role,
-        endpoint: Arc<dyn Endpoint>,
+        backends: Vec<Backend>,
         journal: Option<Arc<Journal>>,
-        limiter: Arc<Limiter>,
-        retry: Retry,
         stop: Stop,
         meter: Arc<Meter>,
     ) -> Self {
         let flights = journal.as_ref().map_or_else(Arc::default, |journal| Arc::clone(journal.flights()));
-        let line = Line { role, journal, flights, limiter, retry, stop, meter };
-        Self { endpoint, line: Some(Arc::new(line)) }
+        let line = Line { role, journal, flights, stop, meter };
+        Self { backends: backends.into(), line: Some(Arc::new(line)) }
     }
 
-    /// The endpoint behind it.
-    pub fn endpoint(&self) -> &dyn Endpoint {
-        self.endpoint.as_ref()
+    /// The same desk without the endpoints of the best priority; `None` if nobody is left. Asked where a reply of those
+    /// does not pass.
+    #[must_use]
+    pub fn below(&self) -> Option<Self> {
+        let best = self.backends.iter().map(|backend| backend.priority).min()?;
+        let rest: Vec<Backend> = self.backends.iter().filter(|b| b.priority > best).cloned().collect();
+        (!rest.is_empty()).then(|| Self { backends: rest.into(), line: self.line.clone() })
+    }
+
+    /// What its endpoints answer.
+    pub fn offers(&self) -> Offers {
+        self.backends.first().map(|backend| backend.endpoint.offers()).unwrap_or_default()
+    }
+
+    /// Whether one of them translates between the two.
+    pub fn translates(&self, from: Lang, to: Lang) -> bool {
+        self.backends.iter().any(|b| b.endpoint.offers().translate && b.endpoint.translates(from, to))
+    }
+
+    /// The identities of its models, for messages.
+    pub fn identity(&self) -> String {
+        self.backends.iter().map(|backend| backend.endpoint.identity()).collect::<Vec<_>>().join(" | ")
     }
 
     /// Answers from the journal or asks, and returns only once the answer is in the journal.
@@ -85,7 +107,11 @@ impl Desk {
     /// [`Trouble::Row`] if this ask has no answer, [`Trouble::Run`] if no ask will have one.
     pub async fn ask(&self, ask: &Ask) -> Result<Answer, Trouble> {
         let Some(line) = &self.line else { return self.once(ask).await };
-        let (key, bytes) = key_of(self.endpoint.identity_of(ask), ask).map_err(Trouble::Run)?;
+        let bytes = canonical(ask).map_err(Trouble::Run)?;
+        let route = route::route(&self.backends, ask, &bytes);
+        let Some(first) = route.first() else { return Err(Trouble::Row(Reason::NoTranslator)) };
+        // Equal asks have equal routes, so the first key stands for all of them.
+        let key = key_under(first.endpoint.identity_of(ask), &bytes);
         let lead = loop {
             match line.flights.seat(key) {
                 Seat::Lead(lead) => break lead,
@@ -96,7 +122,7 @@ impl Desk {
                 }
             }
         };
-        let outcome = self.first(line, ask, key, bytes).await;
+        let outcome = line.first(ask, &route, key, &bytes).await;
         lead.land(|| match &outcome {
             Ok(answer) => Landing::Answer(answer.clone()),
             Err(Trouble::Row(reason)) => Landing::Row(*reason),
@@ -106,122 +132,47 @@ impl Desk {
     }
 
     async fn once(&self, ask: &Ask) -> Result<Answer, Trouble> {
-        match self.endpoint.ask(ask).await {
+        let Some(backend) = self.backends.first() else { return Err(Trouble::Row(Reason::GaveUp)) };
+        match backend.endpoint.ask(ask).await {
             Ok(reply) => Ok(reply.answer),
             Err(Refusal::Fatal(error)) => Err(Trouble::Run(error)),
+            Err(Refusal::Rejected(reason, _) | Refusal::Transient(reason, _)) => Err(Trouble::Row(reason)),
             Err(_) => Err(Trouble::Row(Reason::GaveUp)),
         }
-    }
-
-    /// The first of equal asks: from the journal, or asked and journaled.
-    async fn first(&self, line: &Line, ask: &Ask, key: u128, bytes: usize) -> Result<Answer, Trouble> {
-        let Some(journal) = &line.journal else {
-            return Ok(self.tried(line, ask, key, bytes).await?.answer);
-        };
-        if let Some(entry) = journal.get(key).map_err(Trouble::Run)? {
-            line.meter.cached(line.role);
-            return Ok(entry.reply.answer);
-        }
-        let reply = self.tried(line, ask, key, bytes).await?;
-        let identity = self.endpoint.identity_of(ask).to_owned();
-        let entry = Entry { reply, role: line.role, identity, unix_ms: journal.unix_ms() };
-        journal.put(key, &entry).map_err(Trouble::Run)?;
-        Ok(entry.reply.answer)
-    }
-
-    /// Asks until there is an answer, or until asking is of no use.
-    async fn tried(&self, line: &Line, ask: &Ask, key: u128, bytes: usize) -> Result<Reply, Trouble> {
-        let tokens =
-            u64::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX).saturating_add(most_written(ask));
-        let mut waits = line.retry.waits(key);
-        let answers = line.limiter.health().answers();
-        let (mut broken, mut waited) = (0, 0);
-        loop {
-            if line.stop.is_raised() {
-                return Err(Trouble::Run(Error::new(ErrorKind::Interrupted, "stopped while asking")));
-            }
-            let turn = line.limiter.enter(tokens).await;
-            let call = line.meter.call(line.role, broken + waited == 0);
-            let reply = self.endpoint.ask(ask).await;
-            drop(call);
-            let wait = match reply {
-                Ok(reply) => {
-                    turn.answered(reply.usage.input_tokens + reply.usage.output_tokens);
-                    line.meter.used(line.role, reply.usage);
-                    return Ok(reply);
-                }
-                Err(Refusal::Fatal(error)) => return Err(Trouble::Run(error)),
-                Err(Refusal::Rejected(why)) => {
-                    line.limiter.health().alive();
-                    return Err(self.gave_up(line, &why));
-                }
-                Err(Refusal::Transient(why)) => {
-                    drop(turn);
-                    broken += 1;
-                    if broken >= line.retry.tries {
-                        return Err(self.gave_up(line, &why));
-                    }
-                    tracing::debug!(role = line.role.name(), tries = broken, why, "asking again");
-                    None
-                }
-                Err(Refusal::Busy { after }) => {
-                    turn.slowed();
-                    waited += 1;
-                    self.patience(line, waited, answers, "busy")?;
-                    after
-                }
-                Err(Refusal::Away(why)) => {
-                    turn.slowed();
-                    waited += 1;
-                    self.patience(line, waited, answers, &why)?;
-                    None
-                }
-            };
-            let own = waits.next().unwrap_or(line.retry.most_wait);
-            // A server that says when is believed; one that says "now" is not.
-            tokio::time::sleep(wait.filter(|wait| !wait.is_zero()).map_or(own, |wait| line.believed(wait)))
-                .await;
-        }
-    }
-
-    /// Whether to wait on for an endpoint that is busy or away.
-    fn patience(&self, line: &Line, waited: u32, answers: u64, why: &str) -> Result<(), Trouble> {
-        let health = line.limiter.health();
-        let long = health.troubled();
-        if long > line.retry.give_up_after {
-            return Err(Trouble::Run(Error::unavailable(format!(
-                "endpoint away: model={}, seconds={}, last={why}, remedy=run again when it is back; what was answered \
-                 is in the journal",
-                self.endpoint.identity(),
-                long.as_secs()
-            ))));
-        }
-        if waited > PATIENCE.saturating_mul(line.retry.tries) && health.answers() > answers {
-            return Err(self.gave_up(line, why));
-        }
-        tracing::debug!(role = line.role.name(), waited, why, "waiting for the endpoint");
-        Ok(())
-    }
-
-    /// A row without answer, or the end of the run if no row has one.
-    fn gave_up(&self, line: &Line, why: &str) -> Trouble {
-        let faults = line.meter.fault(line.role);
-        let in_a_row = line.limiter.health().gave_up();
-        if in_a_row >= line.retry.most_faults_in_a_row {
-            return Trouble::Run(Error::unavailable(format!(
-                "endpoint answers nothing: model={}, given_up_in_a_row={in_a_row}, last={why}, remedy=see its log and \
-                 its settings, then run again",
-                self.endpoint.identity()
-            )));
-        }
-        if faults.is_power_of_two() {
-            tracing::warn!(role = line.role.name(), faults, why, "given up on a row");
-        }
-        Trouble::Row(Reason::GaveUp)
     }
 }
 
 impl Line {
+    /// The first of equal asks: from the journal, or asked and journaled. `key` is that of the route's first endpoint.
+    async fn first(&self, ask: &Ask, route: &[&Backend], key: u128, bytes: &[u8]) -> Result<Answer, Trouble> {
+        if let Some(journal) = &self.journal {
+            // Whoever of the role answered it: it is paid.
+            let mut seen = Vec::with_capacity(route.len());
+            for backend in route {
+                let key = key_under(backend.endpoint.identity_of(ask), bytes);
+                if seen.contains(&key) {
+                    continue;
+                }
+                if let Some(entry) = journal.get(key).map_err(Trouble::Run)? {
+                    self.meter.cached(self.role);
+                    return Ok(entry.reply.answer);
+                }
+                seen.push(key);
+            }
+        }
+        let tokens = Usage {
+            input_tokens: u64::try_from(bytes.len() / BYTES_PER_TOKEN).unwrap_or(u64::MAX),
+            output_tokens: most_written(ask),
+        };
+        let (backend, reply) = Tries::new(self, route).ask(ask, key, tokens).await?;
+        let Some(journal) = &self.journal else { return Ok(reply.answer) };
+        let identity = backend.endpoint.identity_of(ask).to_owned();
+        let key = key_under(&identity, bytes);
+        let entry = Entry { reply, role: self.role, identity, unix_ms: journal.unix_ms() };
+        journal.put(key, &entry).map_err(Trouble::Run)?;
+        Ok(entry.reply.answer)
+    }
+
     fn followed(&self, landing: Landing) -> Result<Answer, Trouble> {
         match landing {
             Landing::Answer(answer) => {
@@ -231,10 +182,6 @@ impl Line {
             Landing::Row(reason) => Err(Trouble::Row(reason)),
             Landing::Run(kind, what) => Err(Trouble::Run(Error::new(kind, what))),
         }
-    }
-
-    fn believed(&self, wait: Duration) -> Duration {
-        wait.clamp(self.retry.first_wait.min(self.retry.give_up_after), self.retry.give_up_after)
     }
 }
 

@@ -4,7 +4,7 @@
 //! An ask is plain data, so that the journal can name it by its hash and answer it again for nothing.
 
 use crate::error::Error;
-use crate::model::Lang;
+use crate::model::{Lang, Reason};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
@@ -192,10 +192,10 @@ pub enum Refusal {
     },
     /// Nobody there (no address, no connection, a gateway without its server): wait for it, and blame no row.
     Away(String),
-    /// A reset, a timeout, a 5xx, a broken body: try again.
-    Transient(String),
-    /// This ask will never be answered (too long, filtered, 400): give up on the row.
-    Rejected(String),
+    /// A reset, a timeout, a 5xx, a reply that is none: try again. The reason is the row's, should all tries end so.
+    Transient(Reason, String),
+    /// This ask will never be answered (too long, 400): give up on the row.
+    Rejected(Reason, String),
     /// No ask will be answered (wrong key, unknown model, address not found): the run must stop.
     Fatal(Error),
 }

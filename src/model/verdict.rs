@@ -202,8 +202,18 @@ reasons! {
     Malformed = "malformed",
     /// No translator for the pair of languages.
     NoTranslator = "no_translator",
-    /// The endpoint gave up on this row after its retries.
+    /// The endpoints gave no answer for this row in all its tries: resets, errors of the server.
     GaveUp = "gave_up",
+    /// They gave none in time.
+    TimedOut = "timed_out",
+    /// What they sent is no reply: half of one, no JSON, no UTF-8, nothing.
+    Garbled = "garbled",
+    /// Another model than the wanted one replied.
+    WrongModel = "wrong_model",
+    /// The reply is longer than `most_reply_bytes`.
+    ReplyTooLong = "reply_too_long",
+    /// They refuse the request itself.
+    Rejected = "rejected",
     /// Instruction and response are too far apart: cosine.
     LowCosine = "low_cosine",
     // selection
@@ -213,6 +223,22 @@ reasons! {
     NearInstruction = "near_instruction",
     /// Its cell is full.
     CellFull = "cell_full",
+}
+
+impl Reason {
+    /// Whether the endpoints left the row without an answer, so that another run may end otherwise: nothing is kept of
+    /// such a row.
+    pub fn is_unanswered(self) -> bool {
+        matches!(
+            self,
+            Self::GaveUp
+                | Self::TimedOut
+                | Self::Garbled
+                | Self::WrongModel
+                | Self::ReplyTooLong
+                | Self::Rejected
+        )
+    }
 }
 
 /// What became of a row at a stage. `value` is in millionths of what the reason counts.

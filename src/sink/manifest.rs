@@ -321,10 +321,11 @@ impl Manifest {
         (!parts.is_empty() && parts.iter().all(good)).then_some(parts)
     }
 
-    /// Whether an endpoint gave up on a row anywhere: worth another run.
+    /// Whether endpoints left a row without an answer anywhere: worth another run.
     pub fn has_transient_faults(&self) -> bool {
-        let gave_up = |count: &Count| count.reason == Reason::GaveUp.name() && count.count > 0;
-        self.parts.iter().any(|part| part.transient_faults) || self.counts.iter().any(gave_up)
+        let unanswered = |name: &str| Reason::ALL.iter().any(|r| r.name() == name && r.is_unanswered());
+        let transient = |count: &Count| count.count > 0 && unanswered(&count.reason);
+        self.parts.iter().any(|part| part.transient_faults) || self.counts.iter().any(transient)
     }
 
     /// How `wanted` differs from the shards of this manifest.

@@ -10,9 +10,7 @@ use super::columns::Versions;
 use super::manifest::{Ended, Part};
 use super::part::PartWriter;
 use crate::error::{Error, Result};
-use crate::model::{
-    Bundle, ContentId, Epoch, Exchange, Lang, Note, Place, Reason, Ruling, Stage, Verdict, Weight,
-};
+use crate::model::{Bundle, ContentId, Epoch, Exchange, Lang, Note, Place, Ruling, Stage, Verdict, Weight};
 use crate::source::Credits;
 use crate::stop::Stop;
 use std::collections::BTreeMap;
@@ -167,7 +165,7 @@ impl Open {
             }
         } else {
             part.ended.push(Ended::new(place, verdict));
-            part.transient |= verdict.reason == Reason::GaveUp;
+            part.transient |= verdict.reason.is_unanswered();
         }
         Ok(Note { place, lang, verdict })
     }

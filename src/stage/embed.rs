@@ -52,10 +52,10 @@ impl Embed {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the endpoint has no vectors.
     pub fn new(desk: Desk, codebook: Arc<Codebook>, settings: EmbedSettings) -> Result<Self> {
-        if !desk.endpoint().offers().embed {
+        if !desk.offers().embed {
             return Err(Error::config(format!(
                 "endpoint has no vectors: key=roles.embed, value={}, remedy=name one with embeddings, as `embedded`",
-                desk.endpoint().identity()
+                desk.identity()
             )));
         }
         Ok(Self { desk, codebook, settings })

@@ -75,7 +75,7 @@ impl Instruct {
     }
 
     async fn instructed(&self, exchange: &mut Exchange) -> Result<(), End> {
-        let offers = self.desk.endpoint().offers();
+        let offers = self.desk.offers();
         if offers.chat {
             let text = super::excerpt::excerpt(
                 &exchange.response_en,

@@ -7,7 +7,7 @@
 use super::gather::{Gather, Give};
 use super::settle::Settled;
 use crate::error::{Error, Result};
-use crate::model::{FragmentRow, Note, Reason, Scored, Verdict};
+use crate::model::{FragmentRow, Note, Scored, Verdict};
 use crate::state::artefact::{VERDICT, put_verdict, verdict_of};
 use crate::state::codec::{Codec, FRAGMENT, PLACE, Shape, scored_width};
 use crate::state::damage::damaged;
@@ -72,7 +72,7 @@ impl LedgerContext {
 
 /// Whether an endpoint gave up, so that another try is worth it.
 fn is_transient(verdict: Verdict) -> bool {
-    verdict.reason == Reason::GaveUp
+    verdict.reason.is_unanswered()
 }
 
 /// Writes a table of fragments as it changes.

@@ -69,7 +69,7 @@ impl LocalizeSettings {
 
 /// The clerk of the stage.
 pub struct Localize {
-    desk: Desk,
+    desks: Vec<Desk>,
     prompts: Arc<Prompts>,
     tongue: Tongue,
     english: Lang,
@@ -88,7 +88,14 @@ impl Localize {
         settings: LocalizeSettings,
     ) -> Result<Self> {
         let tongue = Tongue::new(identifier, settings.other_lang, 1000);
-        Ok(Self { desk, prompts, tongue, english: english()?, settings })
+        Ok(Self { desks: vec![desk], prompts, tongue, english: english()?, settings })
+    }
+
+    /// Another endpoint, asked for the pairs that the first ones do not have.
+    #[must_use]
+    pub fn or_ask(mut self, desk: Desk) -> Self {
+        self.desks.push(desk);
+        self
     }
 
     async fn localized(&self, exchange: &Exchange) -> Result<String, End> {
@@ -96,11 +103,10 @@ impl Localize {
         if to == from {
             return Ok(gates::said(asked)?.to_owned());
         }
-        let offers = self.desk.endpoint().offers();
-        let reply = if offers.translate && self.desk.endpoint().translates(from, to) {
-            ask_text(&self.desk, Ask::Translate { from, to, text: asked.to_owned() }).await?
-        } else if offers.chat && to != Lang::UND {
-            self.chat(exchange).await?
+        let reply = if let Some(desk) = self.desks.iter().find(|desk| desk.translates(from, to)) {
+            ask_text(desk, Ask::Translate { from, to, text: asked.to_owned() }).await?
+        } else if let Some(desk) = self.desks.iter().find(|desk| desk.offers().chat && to != Lang::UND) {
+            self.chat(desk, exchange).await?
         } else {
             return Err(End::Faulted(Reason::NoTranslator, 0.0));
         };
@@ -116,7 +122,7 @@ impl Localize {
         Ok(native.to_owned())
     }
 
-    async fn chat(&self, exchange: &Exchange) -> Result<String, End> {
+    async fn chat(&self, desk: &Desk, exchange: &Exchange) -> Result<String, End> {
         let lang = exchange.lang;
         let facts = context! {
             lang => lang.english_name(),
@@ -134,7 +140,7 @@ impl Localize {
             schema: None,
             logprobs: false,
         };
-        let (reply, _) = ask_chat(&self.desk, ask).await?;
+        let (reply, _) = ask_chat(desk, ask).await?;
         unfenced(&reply).ok_or(MALFORMED)
     }
 }

@@ -1,6 +1,8 @@
 //! One stage per file: a pure decision, thin wiring, a contract on top.
 
 mod by_key;
+#[cfg(test)]
+mod canaries;
 pub mod clean;
 pub mod clerk;
 pub mod codebook;

@@ -112,7 +112,7 @@ impl Score {
         prompts: Arc<Prompts>,
         settings: ScoreSettings,
     ) -> Result<Self> {
-        let offers = desk.endpoint().offers();
+        let offers = desk.offers();
         let method = match settings.method {
             Method::Auto if offers.complete => Method::Gain,
             Method::Auto => Method::Digits,
@@ -123,10 +123,10 @@ impl Score {
             return Err(Error::config(format!(
                 "endpoint cannot score: key=score.method, value={method:?}, endpoint={}, \
                  remedy=name an endpoint with log-probabilities of texts or with chat in roles.score",
-                desk.endpoint().identity()
+                desk.identity()
             )));
         }
-        let vectors = vectors.filter(|desk| desk.endpoint().offers().embed && settings.least_cosine > -1.0);
+        let vectors = vectors.filter(|desk| desk.offers().embed && settings.least_cosine > -1.0);
         Ok(Self { desk, vectors, prompts, method, settings })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! **Why**: instructions are written and judged in English, where models are best; the native text itself is never
 //! rewritten. A bad translation makes a bad instruction, so what a look can tell is told here: language, length,
-//! numbers, loops, text that was left as it was. One other endpoint may be asked when the first fails; then it is a
-//! fault.
+//! numbers, loops, text that was left as it was. Where a translation does not pass, the endpoints of the next priority, or
+//! those of another kind, are asked; then it is a fault.
 //!
 //! **In** `response`, `lang`. **Out** `response_en`. **Asks** [`Ask::Translate`] where the endpoint offers the pair, else
 //! [`Ask::Chat`] per chunk; English text is asked nobody. **Faults** every gate of [`gates`], [`Reason::NoTranslator`].
@@ -110,7 +110,10 @@ impl Translate {
         let mut ended = End::Faulted(Reason::NoTranslator, 0.0);
         for desk in &self.desks {
             match self.by(desk, exchange).await {
-                Err(End::Faulted(reason, value)) => ended = End::Faulted(reason, value),
+                // Who was merely away may be back when the second pass asks: it must get the same answer then.
+                Err(End::Faulted(reason, value)) if !reason.is_unanswered() || reason == Reason::Rejected => {
+                    ended = End::Faulted(reason, value);
+                }
                 other => return other,
             }
         }
@@ -120,10 +123,9 @@ impl Translate {
     /// The translation of one endpoint, checked.
     async fn by(&self, desk: &Desk, exchange: &Exchange) -> Result<String, End> {
         let (from, to, native) = (exchange.lang, self.english, exchange.response.as_str());
-        let offers = desk.endpoint().offers();
-        let text = if offers.translate && desk.endpoint().translates(from, to) {
+        let text = if desk.translates(from, to) {
             ask_text(desk, Ask::Translate { from, to, text: native.to_owned() }).await?
-        } else if offers.chat {
+        } else if desk.offers().chat {
             self.chat(desk, native, from).await?
         } else {
             return Err(End::Faulted(Reason::NoTranslator, 0.0));

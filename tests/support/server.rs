@@ -26,6 +26,8 @@ pub(crate) enum Act {
     Answer,
     /// Says something else, with a status, headers and a body.
     Say(u16, Vec<(&'static str, String)>, String),
+    /// Says bytes that need not be text, with status 200.
+    Raw(&'static [u8]),
     /// Closes the connection without a word.
     Reset,
     /// Begins an answer and closes the connection.
@@ -47,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) again: Vec<String>,
     /// `Authorization` headers.
     pub(crate) keys: Vec<String>,
+    /// Blocks of too long replies that went out.
+    pub(crate) blocks: u64,
     /// Requests in flight, and the most of them.
     pub(crate) now: u32,
     pub(crate) most: u32,
@@ -168,9 +172,13 @@ async fn handle(
             reply.body(whole(body))
         }
         Act::Reset | Act::Stall(_) => return Err(io::Error::other("reset")),
-        Act::Cut => json(200).body(Broken { start: "{\"choices\":[{\"mess", blocks: 0, sleep: None }.boxed()),
-        Act::Huge(blocks) => json(200).body(Broken { start: "{", blocks, sleep: None }.boxed()),
-        Act::Drip => json(200).body(Broken { start: "{", blocks: 0, sleep: Some(nap()) }.boxed()),
+        Act::Raw(bytes) => {
+            let bytes = Full::new(Bytes::from_static(bytes));
+            json(200).body(bytes.map_err(|never: Infallible| match never {}).boxed())
+        }
+        Act::Cut => json(200).body(broken(&server, "{\"choices\":[{\"mess", 0, None)),
+        Act::Huge(blocks) => json(200).body(broken(&server, "{", blocks, None)),
+        Act::Drip => json(200).body(broken(&server, "{", 0, Some(nap()))),
     };
     reply.map_err(io::Error::other)
 }
@@ -195,6 +203,16 @@ struct Broken {
     start: &'static str,
     blocks: u32,
     sleep: Option<Nap>,
+    server: Server,
+}
+
+fn broken(
+    server: &Server,
+    start: &'static str,
+    blocks: u32,
+    sleep: Option<Nap>,
+) -> BoxBody<Bytes, io::Error> {
+    Broken { start, blocks, sleep, server: server.clone() }.boxed()
 }
 
 impl Body for Broken {
@@ -219,6 +237,7 @@ impl Body for Broken {
         }
         if self.blocks > 0 {
             self.blocks -= 1;
+            self.server.seen().blocks += 1;
             return data(Bytes::from(vec![b' '; 1 << 16]));
         }
         Poll::Ready(Some(Err(io::Error::other("cut"))))

@@ -42,4 +42,9 @@ impl Retry {
             .without_max_times()
             .build()
     }
+
+    /// The waits after a reply that is none: the first wait again and again, with as much again at random.
+    pub(super) fn short_waits(&self, key: u128) -> ExponentialBackoff {
+        Self { most_wait: self.first_wait, ..*self }.waits(key)
+    }
 }

@@ -1,9 +1,11 @@
 use super::*;
-use crate::llm::limiter::Limits;
+use crate::error::ErrorKind;
+use crate::llm::limiter::{Limiter, Limits};
 use crate::llm::scripted::{Scripted, paid};
-use crate::llm::{Refusal, Usage};
+use crate::llm::{Refusal, Reply, Usage};
 use crate::telemetry::SystemClock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
 struct Bench {
@@ -37,15 +39,9 @@ fn bench_with(
     let (meter, stop) = (Arc::<Meter>::default(), Stop::default());
     let limiter = Limiter::new(Limits { in_flight: 8, ..Limits::default() });
     let asked: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&endpoint);
-    let desk = Desk::new(
-        Role::Embed,
-        asked,
-        Some(Arc::clone(&journal)),
-        limiter,
-        retry,
-        stop.clone(),
-        Arc::clone(&meter),
-    );
+    let kept = Some(Arc::clone(&journal));
+    let backends = vec![Backend::new("one", asked, limiter, retry)];
+    let desk = Desk::new(Role::Embed, backends, kept, stop.clone(), Arc::clone(&meter));
     Bench { endpoint, journal, meter, stop, desk }
 }
 
@@ -111,20 +107,20 @@ async fn an_asker_that_goes_away_does_not_take_the_others_along() {
 
 #[tokio::test]
 async fn breaks_are_retried_and_refusals_are_not() {
-    let broken = bench(after(3, || Refusal::Transient("reset".into())));
+    let broken = bench(after(3, || Refusal::Transient(Reason::GaveUp, "reset".into())));
     assert!(is(&broken.desk.ask(&ask("a")).await, "a"));
     let figures = broken.meter.figures(Role::Embed);
     assert_eq!((figures.calls, figures.retries, figures.faults), (1, 3, 0));
 
-    let poison = bench(after(4, || Refusal::Transient("reset".into())));
+    let poison = bench(after(4, || Refusal::Transient(Reason::GaveUp, "reset".into())));
     assert!(matches!(poison.desk.ask(&ask("a")).await, Err(Trouble::Row(Reason::GaveUp))));
     assert_eq!((poison.endpoint.asked_at_all(), poison.meter.figures(Role::Embed).faults), (4, 1));
     // A failure is no answer: the next run asks again.
     assert!(poison.journal.is_empty().expect("reads"));
     assert!(is(&poison.desk.ask(&ask("a")).await, "a"));
 
-    let rejected = bench(after(1, || Refusal::Rejected("400".into())));
-    assert!(matches!(rejected.desk.ask(&ask("a")).await, Err(Trouble::Row(Reason::GaveUp))));
+    let rejected = bench(after(1, || Refusal::Rejected(Reason::Rejected, "400".into())));
+    assert!(matches!(rejected.desk.ask(&ask("a")).await, Err(Trouble::Row(Reason::Rejected))));
     assert_eq!(rejected.endpoint.asked_at_all(), 1);
 }
 
@@ -166,13 +162,15 @@ async fn an_absent_endpoint_is_waited_for_then_ends_the_run_without_a_fault() {
 #[tokio::test]
 async fn a_poison_row_stops_nothing_but_a_row_of_them_does() {
     let poison = |ask: &Ask| match ask {
-        Ask::Embed { text } if text.starts_with("poison") => Err(Refusal::Rejected("422".into())),
+        Ask::Embed { text } if text.starts_with("poison") => {
+            Err(Refusal::Rejected(Reason::Rejected, "422".into()))
+        }
         _ => answered(ask),
     };
     let mixed = bench(poison);
     for i in 0..20 {
         let told = mixed.desk.ask(&ask(&format!("poison {i}"))).await;
-        assert!(matches!(told, Err(Trouble::Row(Reason::GaveUp))));
+        assert!(matches!(told, Err(Trouble::Row(Reason::Rejected))));
         mixed.desk.ask(&ask(&i.to_string())).await.expect("answered");
     }
     let all = bench(poison);
@@ -224,4 +222,140 @@ async fn scripts_count_and_bare_desks_only_ask() {
         assert!(matches!(desk.ask(&ask("a")).await, Ok(Answer::Vector(_))));
     }
     assert_eq!((endpoint.asked("embed"), endpoint.asked("chat"), endpoint.asked_for(Role::Embed)), (2, 0, 0));
+}
+
+/// A desk over scripts: name, identity, priority, script.
+type Part = (&'static str, &'static str, u32, Box<dyn Fn(&Ask) -> Result<Reply, Refusal> + Send + Sync>);
+
+struct Many {
+    endpoints: Vec<Arc<Scripted>>,
+    journal: Arc<Journal>,
+    meter: Arc<Meter>,
+    desk: Desk,
+}
+
+fn many(journal: &Arc<Journal>, parts: Vec<Part>) -> Many {
+    let (meter, mut endpoints, mut backends) = (Arc::<Meter>::default(), Vec::new(), Vec::new());
+    for (name, identity, priority, script) in parts {
+        let endpoint = Arc::new(Scripted::new(script).named(identity));
+        let asked: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&endpoint);
+        let limiter = Limiter::new(Limits { in_flight: 8, ..Limits::default() });
+        backends.push(Backend::new(name, asked, limiter, retry()).ranked(1, priority));
+        endpoints.push(endpoint);
+    }
+    let kept = Some(Arc::clone(journal));
+    let desk = Desk::new(Role::Embed, backends, kept, Stop::default(), Arc::clone(&meter));
+    Many { endpoints, journal: Arc::clone(journal), meter, desk }
+}
+
+fn memory() -> Arc<Journal> {
+    Arc::new(Journal::in_memory(Arc::new(SystemClock)).expect("made"))
+}
+
+fn good() -> Box<dyn Fn(&Ask) -> Result<Reply, Refusal> + Send + Sync> {
+    Box::new(answered)
+}
+
+fn bad(refusal: fn() -> Refusal) -> Box<dyn Fn(&Ask) -> Result<Reply, Refusal> + Send + Sync> {
+    Box::new(move |_| Err(refusal()))
+}
+
+#[tokio::test]
+async fn an_answer_of_any_endpoint_is_found_before_anybody_is_asked() {
+    let journal = memory();
+    let other = many(&journal, vec![("b", "model b", 0, good())]);
+    for i in 0..40 {
+        other.desk.ask(&ask(&i.to_string())).await.expect("answered");
+    }
+    let both = many(&journal, vec![("a", "model a", 0, good()), ("b", "model b", 0, good())]);
+    for i in 0..40 {
+        both.desk.ask(&ask(&i.to_string())).await.expect("answered");
+    }
+    assert!(both.endpoints.iter().all(|endpoint| endpoint.asked_at_all() == 0));
+    assert_eq!(both.meter.figures(Role::Embed).cached, 40);
+    // New asks are shared, and a rerun finds them under whoever answered.
+    for turn in 0..2 {
+        for i in 100..200 {
+            both.desk.ask(&ask(&i.to_string())).await.expect("answered");
+        }
+        let asked: Vec<u64> = both.endpoints.iter().map(|endpoint| endpoint.asked_at_all()).collect();
+        assert!(asked.iter().sum::<u64>() == 100 && asked.iter().all(|n| *n > 20), "turn {turn}: {asked:?}");
+    }
+    assert_eq!(both.journal.len().expect("reads"), 140);
+}
+
+#[tokio::test]
+async fn one_endpoint_takes_over_from_another_whatever_is_wrong_with_it() {
+    let wrongs: [fn() -> Refusal; 5] = [
+        || Refusal::Away("refused".into()),
+        || Refusal::Busy { after: Some(Duration::from_secs(30)) },
+        || Refusal::Transient(Reason::Garbled, "half".into()),
+        || Refusal::Rejected(Reason::Rejected, "too long".into()),
+        || Refusal::Fatal(Error::config("wrong key")),
+    ];
+    for (at, wrong) in wrongs.into_iter().enumerate() {
+        let parts: Vec<Part> = vec![("a", "model a", 0, bad(wrong)), ("b", "model b", 1, good())];
+        let many = many(&memory(), parts);
+        for i in 0..60 {
+            assert!(is(&many.desk.ask(&ask(&i.to_string())).await, &i.to_string()), "case {at}, ask {i}");
+        }
+        assert_eq!(many.meter.figures(Role::Embed).faults, 0, "case {at}");
+        let asked = many.endpoints[0].asked_at_all();
+        // Away, busy, broken: paused after a while. Closed: asked once. Only a refusal is of the ask alone.
+        let most = [40, 2, 45, 60, 1][at];
+        assert!((1..=most).contains(&asked), "case {at}: asked {asked} times");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_endpoint_comes_back() {
+    let away = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&away);
+    let returning = Box::new(move |ask: &Ask| {
+        if seen.load(Ordering::SeqCst) { Err(Refusal::Away("refused".into())) } else { answered(ask) }
+    });
+    let parts: Vec<Part> = vec![("a", "model a", 0, returning), ("b", "model b", 1, good())];
+    let many = many(&memory(), parts);
+    for i in 0..50 {
+        many.desk.ask(&ask(&i.to_string())).await.expect("answered");
+    }
+    assert_eq!(many.endpoints[1].asked_at_all(), 50);
+    away.store(false, Ordering::SeqCst);
+    // The pause may have grown to the longest wait, and one look takes up to a second.
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    for i in 50..100 {
+        many.desk.ask(&ask(&i.to_string())).await.expect("answered");
+    }
+    assert!(many.endpoints[1].asked_at_all() < 60, "{}", many.endpoints[1].asked_at_all());
+}
+
+#[tokio::test]
+async fn only_when_all_are_lost_does_the_run_stop() {
+    let dead: fn() -> Refusal = || Refusal::Away("refused".into());
+    let parts: Vec<Part> = vec![("a", "model a", 0, bad(dead)), ("b", "model b", 0, bad(dead))];
+    let all = many(&memory(), parts);
+    let Err(Trouble::Run(error)) = all.desk.ask(&ask("x")).await else { panic!("nobody answers") };
+    assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("endpoints="), "{error}");
+    assert_eq!(all.meter.figures(Role::Embed).faults, 0);
+    let keys: fn() -> Refusal = || Refusal::Fatal(Error::config("wrong key"));
+    let closed = many(&memory(), vec![("a", "a", 0, bad(keys)), ("b", "b", 0, bad(keys))]);
+    for i in 0..3 {
+        let told = closed.desk.ask(&ask(&i.to_string())).await;
+        assert!(matches!(told, Err(Trouble::Run(error)) if error.to_string() == "wrong key"));
+    }
+    assert!(closed.endpoints.iter().all(|endpoint| endpoint.asked_at_all() == 1));
+}
+
+#[tokio::test]
+async fn lower_priorities_have_a_desk_of_their_own_and_one_journal() {
+    let parts: Vec<Part> = vec![("a", "a", 0, good()), ("b", "b", 1, good()), ("c", "c", 2, good())];
+    let many = many(&memory(), parts);
+    let below = many.desk.below().expect("two are left");
+    for _ in 0..2 {
+        many.desk.ask(&ask("x")).await.expect("answered");
+        below.ask(&ask("x")).await.expect("answered");
+    }
+    let asked: Vec<u64> = many.endpoints.iter().map(|endpoint| endpoint.asked_at_all()).collect();
+    assert_eq!(asked, [1, 1, 0]);
+    assert!(below.below().expect("one is left").below().is_none());
 }

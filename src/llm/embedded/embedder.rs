@@ -8,6 +8,7 @@ use super::kernel::dense_product;
 use super::rows::{add, bias, bias_gelu, layer_norm};
 use crate::error::{Error, Result};
 use crate::llm::{Answer, Refusal, Reply, Usage};
+use crate::model::Reason;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -113,10 +114,10 @@ impl Embedder {
     /// Answers [`Ask::Embed`](crate::llm::Ask::Embed).
     pub(super) fn embed(&self, text: &str) -> Result<Reply, Refusal> {
         let pieces = self.tokenizer.encode_fast(text, true);
-        let pieces = pieces.map_err(|cause| Refusal::Rejected(cause.to_string()))?;
+        let pieces = pieces.map_err(|cause| Refusal::Rejected(Reason::Rejected, cause.to_string()))?;
         let vector = self
             .vector(pieces.get_ids())
-            .ok_or_else(|| Refusal::Rejected("no vector for this text".into()))?;
+            .ok_or_else(|| Refusal::Rejected(Reason::Rejected, "no vector for this text".into()))?;
         let usage =
             Usage { input_tokens: u64::try_from(pieces.get_ids().len()).unwrap_or(0), output_tokens: 0 };
         Ok(Reply { answer: Answer::Vector(quantise(&vector)), usage })

@@ -8,6 +8,7 @@ use super::rows::exponentials;
 use super::weights::Gguf;
 use crate::error::{Error, Result};
 use crate::llm::{Answer, Completion, Refusal, Reply, Usage};
+use crate::model::Reason;
 use candle_core::quantized::tokenizer::TokenizerFromGguf;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -61,7 +62,7 @@ impl Lm {
         let encoding = self.tokenizer.encode_fast(text, false);
         encoding
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|cause| Refusal::Rejected(cause.to_string()))
+            .map_err(|cause| Refusal::Rejected(Reason::Rejected, cause.to_string()))
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), Refusal> {
@@ -69,7 +70,10 @@ impl Lm {
         if tokens <= most {
             return Ok(());
         }
-        Err(Refusal::Rejected(format!("too long for the model: tokens={tokens}, most={most}")))
+        Err(Refusal::Rejected(
+            Reason::Rejected,
+            format!("too long for the model: tokens={tokens}, most={most}"),
+        ))
     }
 
     /// The memory of a prefix, from those kept or evaluated now.
@@ -117,14 +121,16 @@ impl Lm {
         let mut tails = tails.collect::<Result<Vec<_>, _>>()?;
         if tails.iter().any(Vec::is_empty) {
             let Some(last) = prompt.pop() else {
-                return Err(Refusal::Rejected("nothing to complete".into()));
+                return Err(Refusal::Rejected(Reason::Rejected, "nothing to complete".into()));
             };
             for tail in &mut tails {
                 tail.insert(0, last);
             }
         }
         let slot = self.prefix(prefix)?;
-        let Some((before, prefix)) = slot.get() else { return Err(Refusal::Transient("prefix lost".into())) };
+        let Some((before, prefix)) = slot.get() else {
+            return Err(Refusal::Transient(Reason::GaveUp, "prefix lost".into()));
+        };
         let most = usize::try_from(max_tokens).unwrap_or(usize::MAX);
         let longest = tails.iter().map(Vec::len).max().unwrap_or(0);
         self.check_length((before + prompt.len() + longest).saturating_add(most))?;
@@ -135,7 +141,7 @@ impl Lm {
         let texts = lines.into_iter().map(|line| {
             let text = self.tokenizer.decode(&line.tokens, true);
             text.map(|text| Completion { text, ended: line.ended })
-                .map_err(|cause| Refusal::Rejected(cause.to_string()))
+                .map_err(|cause| Refusal::Rejected(Reason::Rejected, cause.to_string()))
         });
         let answer = Answer::Completions(texts.collect::<Result<_, _>>()?);
         Ok(Reply { answer, usage: usage(usage_in, written) })
@@ -194,7 +200,7 @@ impl Lm {
             let mut text = self.encode(&format!("{gap}{text}"))?;
             text.truncate(most);
             if text.is_empty() {
-                return Err(Refusal::Rejected("no text to score".into()));
+                return Err(Refusal::Rejected(Reason::Rejected, "no text to score".into()));
             }
             self.check_length(tokens.len() + text.len())?;
             sequences.push((tokens, text));
@@ -428,12 +434,12 @@ mod tests {
         let Some(lm) = LM.as_ref() else { return };
         let long = "word ".repeat(9000);
         let one = ["x".to_owned()];
-        assert!(matches!(lm.complete("", &long, &one, 5), Err(Refusal::Rejected(_))));
-        assert!(matches!(lm.complete(&long, "", &one, 5), Err(Refusal::Rejected(_))));
-        assert!(matches!(lm.complete("", "a", &one, u32::MAX), Err(Refusal::Rejected(_))));
-        assert!(matches!(lm.complete("", "", &[String::new()], 5), Err(Refusal::Rejected(_))));
-        assert!(matches!(lm.log_prob(&one, "", 5), Err(Refusal::Rejected(_))));
-        assert!(matches!(lm.log_prob(&[long], "x", 5), Err(Refusal::Rejected(_))));
+        assert!(matches!(lm.complete("", &long, &one, 5), Err(Refusal::Rejected(..))));
+        assert!(matches!(lm.complete(&long, "", &one, 5), Err(Refusal::Rejected(..))));
+        assert!(matches!(lm.complete("", "a", &one, u32::MAX), Err(Refusal::Rejected(..))));
+        assert!(matches!(lm.complete("", "", &[String::new()], 5), Err(Refusal::Rejected(..))));
+        assert!(matches!(lm.log_prob(&one, "", 5), Err(Refusal::Rejected(..))));
+        assert!(matches!(lm.log_prob(&[long], "x", 5), Err(Refusal::Rejected(..))));
         assert_eq!(complete(lm, "", "Once upon a", &[""], 1).len(), 1);
         assert!(complete(lm, "", "Once", &[], 1).is_empty());
     }

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::llm::{Refusal, Reply};
+use crate::model::Reason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,11 +42,11 @@ impl Pool {
         let job = move || {
             if !answer.is_closed() {
                 let outcome = catch_unwind(AssertUnwindSafe(ask));
-                let broke = || Err(Refusal::Rejected("the model broke on this ask".into()));
+                let broke = || Err(Refusal::Rejected(Reason::Rejected, "the model broke on this ask".into()));
                 let _ = answer.send(outcome.unwrap_or_else(|_| broke()));
             }
         };
-        let gone = || Refusal::Transient("no thread for models".into());
+        let gone = || Refusal::Transient(Reason::GaveUp, "no thread for models".into());
         self.jobs.send(Box::new(job)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
@@ -74,7 +75,7 @@ mod tests {
         let pool = Pool::start(1).expect("starts");
         for _ in 0..3 {
             let broken = pool.run(|| panic!("as a test")).await;
-            assert!(matches!(broken, Err(Refusal::Rejected(_))));
+            assert!(matches!(broken, Err(Refusal::Rejected(..))));
         }
         assert_eq!(pool.run(|| reply("well")).await.expect("answers").answer, Answer::Text("well".into()));
     }

@@ -8,7 +8,7 @@ use super::sentences::Sentences;
 use crate::error::{Error, Result};
 use crate::llm::models::{Cache, EN_PT, EN_PT_LEX, EN_PT_VOCAB, Model, PT_EN, PT_EN_LEX, PT_EN_VOCAB};
 use crate::llm::{Answer, Refusal, Reply, Role, Usage};
-use crate::model::Lang;
+use crate::model::{Lang, Reason};
 use fxtranslate::engine::Engine;
 use fxtranslate::segment::MAX_SOURCE_TOKENS;
 use fxtranslate::shortlist::Shortlist;
@@ -86,10 +86,16 @@ impl Translator {
     /// Answers [`Ask::Translate`](crate::llm::Ask::Translate).
     pub(super) fn translate(&self, from: Lang, to: Lang, text: &str) -> Result<Reply, Refusal> {
         let Some(slot) = self.pairs.get(&(from, to)) else {
-            return Err(Refusal::Rejected(format!("no model for this pair: from={from}, to={to}")));
+            return Err(Refusal::Rejected(
+                Reason::Rejected,
+                format!("no model for this pair: from={from}, to={to}"),
+            ));
         };
         if text.len() > MOST_BYTES {
-            return Err(Refusal::Rejected(format!("text too long: bytes={}, most={MOST_BYTES}", text.len())));
+            return Err(Refusal::Rejected(
+                Reason::Rejected,
+                format!("text too long: bytes={}, most={MOST_BYTES}", text.len()),
+            ));
         }
         let engine = slot.engine().map_err(|cause| Refusal::Fatal(Error::unavailable(cause)))?;
         // One less: the model adds an end.
@@ -225,8 +231,8 @@ mod tests {
             let _ = translate(translator, "pt", "en", text);
         }
         let long = "a".repeat(MOST_BYTES + 1);
-        assert!(matches!(translator.translate(lang("pt"), lang("en"), &long), Err(Refusal::Rejected(_))));
-        assert!(matches!(translator.translate(lang("pt"), lang("fr"), "olá"), Err(Refusal::Rejected(_))));
+        assert!(matches!(translator.translate(lang("pt"), lang("en"), &long), Err(Refusal::Rejected(..))));
+        assert!(matches!(translator.translate(lang("pt"), lang("fr"), "olá"), Err(Refusal::Rejected(..))));
     }
 
     #[test]

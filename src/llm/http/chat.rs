@@ -1,9 +1,11 @@
-//! Chat completions, as OpenAI, vLLM, `SGLang`, llama.cpp and Ollama speak them.
+//! Chat completions, as OpenAI, vLLM, `SGLang`, llama.cpp, Ollama and TGI speak them.
 
 use super::endpoint::HttpEndpoint;
-use crate::config::endpoints::TokenLimit;
+use super::wire::Wire;
+use crate::config::endpoints::{SchemaMode, TokenLimit};
 use crate::error::Error;
 use crate::llm::{Answer, Ask, Finish, Refusal, Reply, Token, Usage};
+use crate::model::Reason;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -25,6 +27,10 @@ struct Body<'a> {
     top_logprobs: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guided_json: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_outputs: Option<Value>,
     #[serde(flatten)]
     extra: &'a Map<String, Value>,
 }
@@ -42,7 +48,8 @@ struct Message<'a> {
 pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
     let body = body(endpoint, ask)?;
     let page: Page = endpoint.wire.post(&endpoint.urls.chat, &body).await?;
-    page.reply(ask)
+    endpoint.same_model(page.model.as_deref())?;
+    page.reply(&endpoint.wire, ask)
 }
 
 fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusal> {
@@ -54,16 +61,31 @@ fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusa
         messages.push(Message { role: "system", content: system });
     }
     messages.push(Message { role: "user", content: user });
-    let response_format = match schema.as_ref().filter(|_| endpoint.schema_mode) {
-        None => None,
-        Some(schema) => {
-            let schema: Value = serde_json::from_str(schema).map_err(|cause| {
-                Refusal::Fatal(Error::bug("schema of a prompt is no JSON").because(cause))
-            })?;
+    let schema = schema.as_ref().filter(|_| endpoint.schema_mode != SchemaMode::None);
+    let schema: Option<Value> = schema
+        .map(|schema| serde_json::from_str(schema))
+        .transpose()
+        .map_err(|cause| Refusal::Fatal(Error::bug("schema of a prompt is no JSON").because(cause)))?;
+    let mut guided = [None, None];
+    let response_format = schema.and_then(|schema| match endpoint.schema_mode {
+        SchemaMode::None => None,
+        SchemaMode::JsonSchema => {
             let named = json!({ "name": "reply", "strict": true, "schema": schema });
             Some(json!({ "type": "json_schema", "json_schema": named }))
         }
-    };
+        SchemaMode::JsonObject => Some(json!({ "type": "json_object" })),
+        SchemaMode::JsonObjectSchema => Some(json!({ "type": "json_object", "schema": schema })),
+        SchemaMode::Json => Some(json!({ "type": "json", "value": schema })),
+        SchemaMode::GuidedJson => {
+            guided[0] = Some(schema);
+            None
+        }
+        SchemaMode::StructuredOutputs => {
+            guided[1] = Some(json!({ "json": schema }));
+            None
+        }
+    });
+    let [guided_json, structured_outputs] = guided;
     let limit = |at| (endpoint.token_limit == at).then_some(*max_tokens);
     Ok(Body {
         model: &endpoint.model,
@@ -74,6 +96,8 @@ fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusa
         logprobs: logprobs.then_some(true),
         top_logprobs: logprobs.then_some(CANDIDATES),
         response_format,
+        guided_json,
+        structured_outputs,
         extra: &endpoint.extra,
     })
 }
@@ -81,9 +105,11 @@ fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusa
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<Count>,
+    #[serde(default)]
+    model: Option<String>,
     /// Some servers send errors with status 200.
     #[serde(default)]
     error: Option<Value>,
@@ -141,14 +167,19 @@ struct Candidate {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Count {
     #[serde(default)]
-    prompt_tokens: u64,
+    prompt_tokens: Option<u64>,
     #[serde(default)]
-    completion_tokens: u64,
+    completion_tokens: Option<u64>,
 }
 
 impl Count {
-    pub(super) fn usage(self) -> Usage {
-        Usage { input_tokens: self.prompt_tokens, output_tokens: self.completion_tokens }
+    /// What is counted; what is not, or is 0 where it cannot be, as guessed.
+    pub(super) fn or(self, guessed: Usage) -> Usage {
+        let or = |count: Option<u64>, guess| count.filter(|count| *count > 0).unwrap_or(guess);
+        Usage {
+            input_tokens: or(self.prompt_tokens, guessed.input_tokens),
+            output_tokens: or(self.completion_tokens, guessed.output_tokens),
+        }
     }
 }
 
@@ -158,15 +189,18 @@ pub(super) fn guess(text: &str) -> u64 {
 }
 
 impl Page {
-    fn reply(self, ask: &Ask) -> Result<Reply, Refusal> {
-        let Some(choice) = self.choices.into_iter().next() else {
-            let said = self.error.map_or_else(|| "no choices".to_owned(), |error| error.to_string());
-            return Err(Refusal::Transient(format!(
-                "reply without an answer: said={:?}",
-                super::status::spoken(&said)
-            )));
+    fn reply(self, wire: &Wire, ask: &Ask) -> Result<Reply, Refusal> {
+        if let Some(error) = self.error.filter(|error| !error.is_null()) {
+            return Err(wire.told(&error));
+        }
+        let Some(choice) = self.choices.into_iter().flatten().next() else {
+            return Err(Refusal::Transient(Reason::Garbled, "reply without a choice".to_owned()));
         };
-        let text = match choice.message.content {
+        let text = choice.message.content;
+        if matches!(choice.finish_reason.as_deref(), Some("error" | "abort" | "timeout")) {
+            return Err(Refusal::Transient(Reason::GaveUp, "the server broke the reply off".to_owned()));
+        }
+        let text = match text {
             Some(Content::Text(text)) => text,
             Some(Content::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
             None => String::new(),
@@ -175,15 +209,29 @@ impl Page {
             Some(refusal) if text.is_empty() => (refusal, true),
             _ => (text, false),
         };
+        let guessed = guessed(ask, &text);
+        let usage = self.usage.map_or(guessed, |count| count.or(guessed));
+        let (text, thinking) = thought_through(text);
         let finish = match choice.finish_reason.as_deref() {
-            Some("length" | "max_tokens") => Finish::Length,
-            Some("content_filter") => Finish::Filtered,
+            Some("length" | "max_tokens" | "model_length") => Finish::Length,
+            Some("content_filter" | "safety" | "refusal") => Finish::Filtered,
             _ if refused => Finish::Filtered,
+            _ if thinking => Finish::Length,
             _ => Finish::Stop,
         };
-        let usage = self.usage.map_or_else(|| guessed(ask, &text), Count::usage);
         let first = choice.logprobs.and_then(|all| all.content).and_then(|all| all.into_iter().next());
         Ok(Reply { answer: Answer::Chat { text, finish, first: candidates(first) }, usage })
+    }
+}
+
+/// A reply without the thoughts that some servers leave at its beginning; whether they were cut off before their end.
+fn thought_through(text: String) -> (String, bool) {
+    match text.trim_start().strip_prefix("<think>") {
+        None => (text, false),
+        Some(thoughts) => match thoughts.split_once("</think>") {
+            Some((_, reply)) => (reply.trim_start().to_owned(), false),
+            None => (String::new(), true),
+        },
     }
 }
 

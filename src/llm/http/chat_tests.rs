@@ -33,7 +33,7 @@ fn sent(endpoint: &HttpEndpoint, ask: &Ask) -> Value {
 }
 
 fn read(page: &str) -> Result<Reply, Refusal> {
-    serde_json::from_str::<Page>(page).expect("json").reply(&turn(None, true))
+    serde_json::from_str::<Page>(page).expect("json").reply(&endpoint(|_| {}).wire, &turn(None, true))
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_body_is_what_the_api_says() {
     assert_eq!(sent(&endpoint(|_| {}), &turn(schema, false)), plain);
     let all = sent(
         &endpoint(|settings| {
-            settings.schema_mode = true;
+            settings.schema_mode = SchemaMode::JsonSchema;
             settings.temperature = Some(1.0);
             settings.token_limit = TokenLimit::MaxCompletionTokens;
             settings.extra =
@@ -93,6 +93,55 @@ fn replies_of_several_servers_are_understood() {
 #[test]
 fn a_page_without_an_answer_is_tried_again() {
     for page in [r#"{"choices":[]}"#, r#"{"error":{"message":"overloaded\u001b[2J"}}"#, "{}"] {
-        assert!(matches!(read(page), Err(Refusal::Transient(told)) if !told.contains('\x1b')), "{page}");
+        assert!(matches!(read(page), Err(Refusal::Transient(_, told)) if !told.contains('\x1b')), "{page}");
     }
+    let busy = r#"{"error":{"code":429,"message":"slow down"},"choices":null}"#;
+    assert!(matches!(read(busy), Err(Refusal::Busy { .. })));
+    let broken = r#"{"choices":[{"message":{"content":"hal"},"finish_reason":"error"}]}"#;
+    assert!(matches!(read(broken), Err(Refusal::Transient(Reason::GaveUp, _))));
+}
+
+#[test]
+fn each_schema_mode_speaks_its_servers_dialect() {
+    let object = json!({"type": "object"});
+    let forms = [
+        (SchemaMode::None, json!({})),
+        (SchemaMode::JsonObject, json!({"response_format": {"type": "json_object"}})),
+        (SchemaMode::JsonObjectSchema, json!({"response_format": {"type": "json_object", "schema": object}})),
+        (SchemaMode::Json, json!({"response_format": {"type": "json", "value": object}})),
+        (SchemaMode::GuidedJson, json!({"guided_json": object})),
+        (SchemaMode::StructuredOutputs, json!({"structured_outputs": {"json": object}})),
+    ];
+    let keys = ["response_format", "guided_json", "structured_outputs"];
+    for (mode, form) in forms {
+        let asked = endpoint(|settings| settings.schema_mode = mode);
+        let body = sent(&asked, &turn(Some("{\"type\":\"object\"}"), false));
+        for key in keys {
+            assert_eq!(body.get(key), form.get(key), "{mode:?}");
+        }
+        // A turn without a schema is asked alike in every mode.
+        let free = sent(&asked, &turn(None, false));
+        assert!(keys.iter().all(|key| free.get(key).is_none()), "{mode:?}");
+    }
+}
+
+#[test]
+fn thoughts_before_a_reply_are_left_out() {
+    let of = |content: &str| {
+        let page = json!({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]});
+        match read(&page.to_string()).expect("a reply").answer {
+            Answer::Chat { text, finish, .. } => (text, finish),
+            _ => panic!("chat"),
+        }
+    };
+    assert_eq!(of("<think>\nhm\n</think>\n\n4"), ("4".into(), Finish::Stop));
+    assert_eq!(of("<think>\nhm, the limit"), (String::new(), Finish::Length));
+    assert_eq!(of("I <think> so"), ("I <think> so".into(), Finish::Stop));
+}
+
+#[test]
+fn counts_that_are_missing_are_guessed() {
+    let nothing = r#"{"choices":[{"message":{"content":"four words of text"}}],"usage":{"prompt_tokens":null,"completion_tokens":0}}"#;
+    let usage = read(nothing).expect("a reply").usage;
+    assert_eq!((usage.input_tokens, usage.output_tokens), (4, 5));
 }

@@ -4,6 +4,7 @@ use super::base64;
 use super::chat::{Count, guess};
 use super::endpoint::HttpEndpoint;
 use crate::llm::{Answer, Refusal, Reply, Usage};
+use crate::model::Reason;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,6 +20,8 @@ struct Body<'a> {
 struct Page {
     data: Vec<Datum>,
     #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
     usage: Option<Count>,
 }
 
@@ -31,6 +34,8 @@ struct Datum {
 #[serde(untagged)]
 enum Vector {
     Floats(Vec<f64>),
+    /// One vector per text, or, of a server without pooling, one per token.
+    Nested(Vec<Vec<f64>>),
     Base64(String),
 }
 
@@ -41,14 +46,20 @@ enum Vector {
 pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> {
     let body = Body { model: &endpoint.model, input: text, extra: &endpoint.extra };
     let page: Page = endpoint.wire.post(&endpoint.urls.embeddings, &body).await?;
-    let broken = |what: &str| Refusal::Transient(format!("embedding {what}"));
+    let broken = |what: &str| Refusal::Transient(Reason::Garbled, format!("embedding {what}"));
+    endpoint.same_model(page.model.as_deref())?;
     let [datum] = page.data.as_slice() else { return Err(broken("missing")) };
-    let floats = match &datum.embedding {
-        Vector::Floats(floats) => floats.clone(),
-        Vector::Base64(text) => floats_of(text).ok_or_else(|| broken("is no base64 of floats"))?,
+    let vector = match &datum.embedding {
+        Vector::Floats(floats) => quantised(floats),
+        Vector::Nested(vectors) => match vectors.as_slice() {
+            [floats] => quantised(floats),
+            _ => return Err(broken("is one per token: the server must pool them")),
+        },
+        Vector::Base64(text) => quantised(&floats_of(text).ok_or_else(|| broken("is no base64 of floats"))?),
     };
-    let vector = quantised(&floats).ok_or_else(|| broken("has no direction"))?;
-    let usage = page.usage.map_or(Usage { input_tokens: guess(text), output_tokens: 0 }, Count::usage);
+    let vector = vector.ok_or_else(|| broken("has no direction"))?;
+    let guessed = Usage { input_tokens: guess(text), output_tokens: 0 };
+    let usage = page.usage.map_or(guessed, |count| count.or(guessed));
     Ok(Reply { answer: Answer::Vector(vector), usage })
 }
 

@@ -1,11 +1,11 @@
 //! The endpoint: which of its APIs answers an ask.
 
-use super::{chat, embeddings, translate, wire::Wire};
+use super::{chat, completions, embeddings, translate, wire::Wire};
 use crate::config::EndpointSettings;
-use crate::config::endpoints::{Api, TokenLimit};
+use crate::config::endpoints::{Api, SchemaMode, TokenLimit};
 use crate::error::{Error, Result};
 use crate::llm::{Ask, Endpoint, Offers, Pending, Refusal, Reply};
-use crate::model::Lang;
+use crate::model::{Lang, Reason};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
@@ -15,17 +15,21 @@ pub struct HttpEndpoint {
     pub(super) wire: Wire,
     pub(super) model: String,
     pub(super) temperature: Option<f64>,
-    pub(super) schema_mode: bool,
+    pub(super) schema_mode: SchemaMode,
     pub(super) token_limit: TokenLimit,
     pub(super) extra: Map<String, Value>,
     pub(super) urls: Urls,
     api: Api,
     identity: String,
+    answers_as: Vec<String>,
+    /// Empty for every pair.
+    pairs: Vec<(Lang, Lang)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Urls {
     pub(super) chat: Url,
+    pub(super) completions: Url,
     pub(super) embeddings: Url,
     pub(super) translate: Url,
 }
@@ -38,12 +42,13 @@ impl HttpEndpoint {
     /// set.
     pub fn open(name: &str, settings: &EndpointSettings) -> Result<Self> {
         settings.check(&format!("endpoints.{name}"))?;
-        let wire = Wire::open(name, settings, settings.api == Api::Chat)?;
+        let wire = Wire::open(name, settings, !settings.api.translates())?;
         let Ok(Value::Object(extra)) = serde_json::to_value(&settings.extra) else {
             return Err(Error::config(format!("setting is no table: key=endpoints.{name}.extra")));
         };
         let urls = Urls {
             chat: wire.address("chat/completions")?,
+            completions: wire.address("completions")?,
             embeddings: wire.address("embeddings")?,
             translate: wire.address("translate")?,
         };
@@ -57,19 +62,61 @@ impl HttpEndpoint {
             extra,
             urls,
             api: settings.api,
+            answers_as: settings.answers_as.clone(),
+            pairs: settings.lang_pairs(),
         })
     }
+
+    /// The reply is of the model that was asked, as far as the server says.
+    ///
+    /// # Errors
+    /// [`Refusal::Transient`] with [`Reason::WrongModel`].
+    pub(super) fn same_model(&self, said: Option<&str>) -> Result<(), Refusal> {
+        let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(()) };
+        if is_form_of(&self.model, said) || self.answers_as.iter().any(|name| name == "*" || name == said) {
+            return Ok(());
+        }
+        Err(Refusal::Transient(
+            Reason::WrongModel,
+            format!(
+                "another model replied: model={:?}, wanted={:?}, remedy=if it is the same one, add the name to answers_as",
+                super::status::spoken(said),
+                self.model
+            ),
+        ))
+    }
+}
+
+/// Whether two names may be of one model: without folders and ending, and with a date, a tag or a quantisation behind
+/// it or not.
+fn is_form_of(asked: &str, said: &str) -> bool {
+    let core = |name: &str| {
+        let name = name.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+        name.strip_suffix(".gguf").map(str::to_owned).unwrap_or(name)
+    };
+    let (asked, said) = (core(asked), core(said));
+    let begins = |long: &str, short: &str| {
+        long.strip_prefix(short).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    };
+    begins(&said, &asked) || begins(&asked, &said)
 }
 
 /// Kind, model and what else of the settings can change an answer. Not the address: a model may move.
 fn identity(settings: &EndpointSettings, extra: &Map<String, Value>) -> String {
     let mut parts = vec![match settings.api {
         Api::Chat => "http".to_owned(),
+        Api::Completions => "completions".to_owned(),
         Api::Libretranslate => "libretranslate".to_owned(),
+        Api::Apertium => "apertium".to_owned(),
     }];
     parts.push(settings.model.clone());
     parts.extend(settings.temperature.map(|t| format!("temperature={t}")));
-    parts.extend(settings.schema_mode.then(|| "schema".to_owned()));
+    parts.extend(match settings.schema_mode {
+        SchemaMode::None => None,
+        // Named before there were others: a key that moves makes every user pay again.
+        SchemaMode::JsonSchema => Some("schema".to_owned()),
+        other => Some(format!("schema={}", other.name())),
+    });
     // A JSON map is sorted by its keys.
     parts.extend((!extra.is_empty()).then(|| Value::Object(extra.clone()).to_string()));
     parts.retain(|part| !part.is_empty());
@@ -82,21 +129,33 @@ impl Endpoint for HttpEndpoint {
     }
 
     fn offers(&self) -> Offers {
-        let chat = self.api == Api::Chat;
-        Offers { translate: !chat, chat, complete: false, embed: chat }
+        let translate = self.api.translates();
+        let (chat, complete) = (self.api == Api::Chat, self.api == Api::Completions);
+        Offers { translate, chat, complete, embed: !translate }
     }
 
     fn translates(&self, from: Lang, to: Lang) -> bool {
-        self.api == Api::Libretranslate && !from.short().is_empty() && !to.short().is_empty()
+        let known = match self.api {
+            Api::Libretranslate => !from.short().is_empty() && !to.short().is_empty(),
+            Api::Apertium => from != Lang::UND && to != Lang::UND,
+            Api::Chat | Api::Completions => false,
+        };
+        known && (self.pairs.is_empty() || self.pairs.contains(&(from, to)))
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Reply, Refusal>> {
         Box::pin(async move {
             match ask {
                 Ask::Chat { .. } if self.api == Api::Chat => chat::ask(self, ask).await,
-                Ask::Embed { text } if self.api == Api::Chat => embeddings::ask(self, text).await,
+                Ask::Complete { .. } | Ask::LogProb { .. } if self.api == Api::Completions => {
+                    completions::ask(self, ask).await
+                }
+                Ask::Embed { text } if !self.api.translates() => embeddings::ask(self, text).await,
                 Ask::Translate { from, to, text } if self.api == Api::Libretranslate => {
                     translate::ask(self, *from, *to, text).await
+                }
+                Ask::Translate { from, to, text } if self.api == Api::Apertium => {
+                    translate::ask_apertium(self, *from, *to, text).await
                 }
                 _ => Err(Refusal::Fatal(Error::bug(format!(
                     "endpoint asked what it does not offer: model={}",
@@ -111,6 +170,24 @@ impl Endpoint for HttpEndpoint {
 mod tests {
     use super::*;
     use crate::config::endpoints::Kind;
+
+    #[test]
+    fn names_of_one_model_are_told_from_names_of_two() {
+        for (asked, said) in [
+            ("gpt-4o", "gpt-4o-2024-08-06"),
+            ("llama3", "llama3:latest"),
+            ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b-instruct"),
+            ("SmolLM2", "/models/SmolLM2-Q4_1.gguf"),
+            ("org/m@v2", "m"),
+        ] {
+            assert!(is_form_of(asked, said), "{asked} {said}");
+        }
+        for (asked, said) in
+            [("gpt-4o", "gpt-3.5-turbo"), ("gpt-4", "gpt-4o"), ("m", "n"), ("llama3", "llama31")]
+        {
+            assert!(!is_form_of(asked, said), "{asked} {said}");
+        }
+    }
 
     #[test]
     fn the_identity_has_what_can_change_an_answer_and_nothing_else() {
@@ -131,7 +208,8 @@ mod tests {
         for changed in [
             settings(&|s| s.model = "n".into()),
             settings(&|s| s.temperature = Some(0.5)),
-            settings(&|s| s.schema_mode = true),
+            settings(&|s| s.schema_mode = SchemaMode::JsonSchema),
+            settings(&|s| s.schema_mode = SchemaMode::GuidedJson),
             settings(&|s| drop(s.extra.insert("top_p".into(), toml::Value::Float(0.9)))),
         ] {
             assert_ne!(changed, plain);

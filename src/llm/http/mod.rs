@@ -1,10 +1,11 @@
-//! Endpoints over HTTP: OpenAI-compatible chat and embeddings, and `LibreTranslate`'s translation.
+//! Endpoints over HTTP: OpenAI-compatible chat, completions and embeddings; translation by `LibreTranslate` and apertium-apy.
 //!
-//! **Why**: nearly every server and provider speaks these three. What a server says is hostile: replies are bounded,
+//! **Why**: nearly every server and provider speaks one of these. What a server says is hostile: replies are bounded,
 //! parsed strictly, and sorted by what to do next; a redirect is never followed, so a key goes nowhere else.
 
 mod base64;
 pub mod chat;
+pub mod completions;
 pub mod embeddings;
 pub mod endpoint;
 pub mod retry_after;

@@ -3,8 +3,10 @@
 use super::retry_after::retry_after;
 use crate::error::Error;
 use crate::llm::Refusal;
+use crate::model::Reason;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
+use serde_json::Value;
 
 /// Most characters of what a server says that go into a message.
 const MOST_SAID: usize = 300;
@@ -31,9 +33,26 @@ pub fn refusal(name: &str, status: StatusCode, headers: &HeaderMap, said: &str) 
         }
         // A gateway whose server is away; 520 to 524 are those of a well-known one.
         502 | 504 | 520..=524 => Refusal::Away(format!("status={code}, said={said:?}")),
-        408 | 409 | 425 | 500..=599 => Refusal::Transient(format!("status={code}, said={said:?}")),
-        400..=499 => Refusal::Rejected(format!("status={code}, said={said:?}")),
-        _ => Refusal::Transient(format!("status={code}, said={said:?}")),
+        408 => Refusal::Transient(Reason::TimedOut, format!("status={code}, said={said:?}")),
+        409 | 425 | 500..=599 => Refusal::Transient(Reason::GaveUp, format!("status={code}, said={said:?}")),
+        400..=499 => Refusal::Rejected(Reason::Rejected, format!("status={code}, said={said:?}")),
+        _ => Refusal::Transient(Reason::GaveUp, format!("status={code}, said={said:?}")),
+    }
+}
+
+/// Sorts an error that came with status 200, as some servers and gateways send it: by the code in it, if there is one.
+pub fn told(name: &str, error: &Value, said: &str) -> Refusal {
+    let number = |field: &str| {
+        let value = error.get(field)?;
+        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    };
+    let code = ["code", "status", "status_code"].into_iter().find_map(number);
+    let code = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+    let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
+    match code.and_then(|code| StatusCode::from_u16(code).ok()) {
+        Some(status) => refusal(name, status, &HeaderMap::new(), said),
+        None if kind.contains("rate_limit") || kind.contains("overloaded") => Refusal::Busy { after: None },
+        None => Refusal::Transient(Reason::GaveUp, format!("error with status 200: said={:?}", spoken(said))),
     }
 }
 
@@ -56,6 +75,7 @@ fn without_query(address: &str) -> &str {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use serde_json::json;
 
     fn of(code: u16, said: &str) -> Refusal {
         refusal("gpt", StatusCode::from_u16(code).expect("a status"), &HeaderMap::new(), said)
@@ -64,9 +84,9 @@ mod tests {
     #[test]
     fn each_status_is_sorted_by_what_to_do_next() {
         assert!([429, 503].iter().all(|code| matches!(of(*code, ""), Refusal::Busy { after: None })));
-        assert!([408, 500, 505, 599, 100].iter().all(|code| matches!(of(*code, ""), Refusal::Transient(_))));
+        assert!([408, 500, 505, 599, 100].iter().all(|code| matches!(of(*code, ""), Refusal::Transient(..))));
         assert!([502, 504, 522].iter().all(|code| matches!(of(*code, ""), Refusal::Away(_))));
-        assert!([400, 413, 422, 418].iter().all(|code| matches!(of(*code, ""), Refusal::Rejected(_))));
+        assert!([400, 413, 422, 418].iter().all(|code| matches!(of(*code, ""), Refusal::Rejected(..))));
         for code in [301, 307, 401, 403, 404] {
             assert!(
                 matches!(of(code, ""), Refusal::Fatal(error) if error.kind() == ErrorKind::Config),
@@ -79,9 +99,21 @@ mod tests {
     }
 
     #[test]
+    fn an_error_with_status_200_is_sorted_by_its_code() {
+        let of = |error: Value| told("gpt", &error, &error.to_string());
+        assert!(matches!(of(json!({"code": 429})), Refusal::Busy { .. }));
+        assert!(matches!(of(json!({"code": "503"})), Refusal::Busy { .. }));
+        assert!(matches!(of(json!({"type": "rate_limit_error"})), Refusal::Busy { .. }));
+        assert!(matches!(of(json!({"status": 400})), Refusal::Rejected(..)));
+        assert!(matches!(of(json!({"code": 401})), Refusal::Fatal(_)));
+        assert!(matches!(of(json!("overloaded")), Refusal::Transient(..)));
+        assert!(matches!(of(json!({"code": "model_error"})), Refusal::Transient(..)));
+    }
+
+    #[test]
     fn what_a_server_says_cannot_drive_a_terminal() {
         let said = format!("\x1b[2J\r\nboom{}", "x".repeat(9000));
-        let Refusal::Rejected(told) = of(400, &said) else { panic!("rejected") };
+        let Refusal::Rejected(Reason::Rejected, told) = of(400, &said) else { panic!("rejected") };
         assert!(told.contains("boom") && told.chars().count() < 400 && !told.chars().any(char::is_control));
     }
 }

@@ -1,4 +1,4 @@
-//! Translation as `LibreTranslate` speaks it: `POST /translate`, the key in the body.
+//! Translation as `LibreTranslate` and apertium-apy speak it: `POST /translate`, the key in the body.
 
 use super::chat::guess;
 use super::endpoint::HttpEndpoint;
@@ -41,4 +41,40 @@ pub async fn ask(endpoint: &HttpEndpoint, from: Lang, to: Lang, text: &str) -> R
     let page: Page = endpoint.wire.post(&endpoint.urls.translate, &body).await?;
     let usage = Usage { input_tokens: guess(text), output_tokens: guess(&page.text) };
     Ok(Reply { answer: Answer::Text(page.text), usage })
+}
+
+#[derive(Deserialize)]
+struct Apertium {
+    #[serde(rename = "responseData")]
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "translatedText")]
+    text: String,
+}
+
+/// Asks a translation of apertium-apy: a form, langs by their codes of three letters, unknown words left as they are.
+///
+/// # Errors
+/// A [`Refusal`].
+pub async fn ask_apertium(
+    endpoint: &HttpEndpoint,
+    from: Lang,
+    to: Lang,
+    text: &str,
+) -> Result<Reply, Refusal> {
+    let pair = format!("{}|{}", three(from), three(to));
+    let mut fields = vec![("langpair", pair.as_str()), ("markUnknown", "no"), ("format", "txt"), ("q", text)];
+    fields.extend(endpoint.wire.key().map(|key| ("key", key.reveal())));
+    let page: Apertium = endpoint.wire.post_form(&endpoint.urls.translate, &fields).await?;
+    let text_of = page.data.text;
+    let usage = Usage { input_tokens: guess(text), output_tokens: guess(&text_of) };
+    Ok(Reply { answer: Answer::Text(text_of), usage })
+}
+
+/// The code of three letters, as in `spa`.
+fn three(lang: Lang) -> &'static str {
+    lang.tag().split('_').next().unwrap_or_default()
 }

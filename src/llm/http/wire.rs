@@ -1,15 +1,18 @@
 //! One request: a client that follows no redirect, a reply read up to its bound, errors without addresses or keys.
 
-use super::status::{refusal, spoken};
+use super::status::{refusal, spoken, told};
 use crate::config::EndpointSettings;
 use crate::error::{Error, Result};
 use crate::llm::Refusal;
 use crate::llm::key::Key;
+use crate::model::Reason;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
-use serde::Serialize;
+use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, Url, redirect};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 /// A client and its address.
@@ -52,10 +55,24 @@ impl Wire {
             .pool_max_idle_per_host(settings.in_flight as usize)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_keepalive(Duration::from_mins(1));
-        if base.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")) {
+        if let Some(seconds) = settings.first_byte_timeout_seconds {
+            // Runs anew with each read, and the first read waits for the first byte.
+            builder = builder.read_timeout(Duration::from_secs_f64(seconds));
+        }
+        if settings.proxy == "none" {
+            builder = builder.no_proxy();
+        } else if !settings.proxy.is_empty() {
+            let proxy = Proxy::all(&settings.proxy).map_err(|cause| {
+                Error::config(format!("no address of a proxy: key=endpoints.{name}.proxy"))
+                    .because(cause.without_url())
+            })?;
+            builder = builder.proxy(proxy);
+        } else if base.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")) {
             builder = builder.no_proxy();
         }
-        if base.scheme() == "http" {
+        if let Some(path) = &settings.ca_file {
+            builder = builder.tls_certs_only(certificates(name, path)?);
+        } else if base.scheme() == "http" {
             // A machine without certificates still reaches what needs none.
             builder = builder.tls_certs_only([]);
         }
@@ -92,7 +109,28 @@ impl Wire {
     pub async fn post<T: DeserializeOwned>(&self, url: &Url, body: &impl Serialize) -> Result<T, Refusal> {
         let body = serde_json::to_vec(body)
             .map_err(|cause| Refusal::Fatal(Error::bug("request not written as JSON").because(cause)))?;
-        let response = self.client.post(url.clone()).body(body).send().await.map_err(lost)?;
+        self.send(self.client.post(url.clone()).body(body)).await
+    }
+
+    /// Posts the fields of a form and reads a reply of the type.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_form<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+    ) -> Result<T, Refusal> {
+        // An address encodes its query as a form is encoded.
+        let mut encoded = url.clone();
+        encoded.query_pairs_mut().clear().extend_pairs(fields);
+        let body = encoded.query().unwrap_or_default().to_owned();
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        self.send(self.client.post(url.clone()).header(CONTENT_TYPE, form).body(body)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Refusal> {
+        let response = request.send().await.map_err(|error| self.lost(error))?;
         let status = response.status();
         let headers = if status.is_success() { HeaderMap::new() } else { response.headers().clone() };
         let bytes = self.read(response).await;
@@ -102,11 +140,19 @@ impl Wire {
         }
         let bytes = bytes?;
         serde_json::from_slice(&bytes).map_err(|cause| {
-            Refusal::Transient(format!(
-                "reply not understood: {cause}, said={:?}",
-                spoken(&self.said(&bytes))
-            ))
+            if let Ok(Erring { error }) = serde_json::from_slice(&bytes) {
+                return self.told(&error);
+            }
+            Refusal::Transient(
+                Reason::Garbled,
+                format!("reply not understood: {cause}, said={:?}", spoken(&self.said(&bytes))),
+            )
         })
+    }
+
+    /// Sorts an error that came with status 200.
+    pub(super) fn told(&self, error: &Value) -> Refusal {
+        told(&self.name, error, &self.said(error.to_string().as_bytes()))
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Refusal> {
@@ -116,13 +162,40 @@ impl Wire {
             return Err(too_long(most));
         }
         let mut bytes = Vec::with_capacity(known);
-        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
             if bytes.len() + chunk.len() > most {
                 return Err(too_long(most));
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// Sorts what went wrong on the way. Only a connection that was never made says that nobody is there.
+    fn lost(&self, error: reqwest::Error) -> Refusal {
+        let error = error.without_url();
+        let mut told = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            told = format!("{told}: {next}");
+            cause = next.source();
+        }
+        if distrusts(&error) {
+            return Refusal::Fatal(Error::config(format!(
+                "certificate of the endpoint is not trusted: key=endpoints.{0}.url, because={told}, remedy=if the server is \
+                 yours, name its authority in endpoints.{0}.ca_file",
+                self.name
+            )));
+        }
+        if error.is_connect() {
+            Refusal::Away(told)
+        } else if error.is_timeout() {
+            Refusal::Transient(Reason::TimedOut, told)
+        } else if error.is_decode() || error.is_body() {
+            Refusal::Transient(Reason::Garbled, told)
+        } else {
+            Refusal::Transient(Reason::GaveUp, told)
+        }
     }
 
     /// The start of a body as text, without the key if the server echoes it.
@@ -134,17 +207,37 @@ impl Wire {
 }
 
 fn too_long(most: usize) -> Refusal {
-    Refusal::Rejected(format!("reply too long: most_reply_bytes={most}"))
+    Refusal::Rejected(Reason::ReplyTooLong, format!("reply too long: most_reply_bytes={most}"))
 }
 
-/// Sorts what went wrong on the way. Only a connection that was never made says that nobody is there.
-fn lost(error: reqwest::Error) -> Refusal {
-    let error = error.without_url();
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        told = format!("{told}: {next}");
-        cause = next.source();
+/// What a reply that is only an error looks like.
+#[derive(Deserialize)]
+struct Erring {
+    error: Value,
+}
+
+/// The certificates of a file.
+fn certificates(name: &str, path: &Path) -> Result<Vec<Certificate>> {
+    let wrong = |what: &str| {
+        Error::config(format!(
+            "{what}: key=endpoints.{name}.ca_file, value={}, remedy=a file of certificates in PEM",
+            path.display()
+        ))
+    };
+    let pem = std::fs::read(path).map_err(|cause| wrong("certificates unreadable").because(cause))?;
+    let found = Certificate::from_pem_bundle(&pem)
+        .map_err(|cause| wrong("no certificates").because(cause.without_url()))?;
+    if found.is_empty() { Err(wrong("no certificates")) } else { Ok(found) }
+}
+
+/// Whether a connection failed because the server's certificate is not trusted. An error of input and output hides what
+/// it carries from its chain of causes.
+fn distrusts(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    if error.is_connect() { Refusal::Away(told) } else { Refusal::Transient(told) }
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(carried) => distrusts(carried),
+        None => error.source().is_some_and(distrusts),
+    }
 }

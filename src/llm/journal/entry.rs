@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::llm::{Ask, Reply, Role};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 /// The first byte of a value: how the rest is written.
 const JSON: u8 = 1;
@@ -45,12 +45,18 @@ impl Entry {
 /// The key of an ask to a model (128-bit xxh3 of identity and canonical bytes), and the length of those bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if the ask cannot be written as JSON.
+/// As [`canonical`].
 pub fn key_of(identity: &str, ask: &Ask) -> Result<(u128, usize)> {
+    let bytes = canonical(ask)?;
+    Ok((key_under(identity, &bytes), bytes.len()))
+}
+
+/// The bytes of an ask that its keys are made of.
+///
+/// # Errors
+/// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if the ask cannot be written as JSON.
+pub fn canonical(ask: &Ask) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(512);
-    bytes.extend_from_slice(identity.as_bytes());
-    bytes.push(0);
-    let start = bytes.len();
     let written = match ask {
         // In memory a lang is a line number of `data/langs.tsv`: keys carry its tag, which never moves.
         Ask::Translate { from, to, text } => {
@@ -59,7 +65,16 @@ pub fn key_of(identity: &str, ask: &Ask) -> Result<(u128, usize)> {
         _ => serde_json::to_writer(&mut bytes, ask),
     };
     written.map_err(|cause| Error::bug("ask not written as JSON").because(cause))?;
-    Ok((xxh3_128(&bytes), bytes.len() - start))
+    Ok(bytes)
+}
+
+/// The key of [`canonical`] bytes under the identity of a model.
+pub fn key_under(identity: &str, canonical: &[u8]) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(identity.as_bytes());
+    hash.update(&[0]);
+    hash.update(canonical);
+    hash.digest128()
 }
 
 #[cfg(test)]
@@ -68,6 +83,7 @@ mod tests {
     use crate::llm::{Answer, Usage};
     use crate::model::Lang;
     use std::collections::BTreeSet;
+    use xxhash_rust::xxh3::xxh3_128;
 
     #[test]
     fn keys_tell_apart_whatever_can_change_an_answer() {

@@ -15,6 +15,6 @@ mod writer;
 /// Its name in the folder of the state.
 pub const FILE: &str = "journal.redb";
 
-pub use entry::{Entry, key_of};
+pub use entry::{Entry, canonical, key_of, key_under};
 pub use flights::{Flights, Landing, Seat};
 pub use store::Journal;

@@ -3,6 +3,7 @@
 use super::health::Health;
 use super::pace::Pace;
 use super::window::Window;
+use crate::llm::Usage;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,12 +17,22 @@ pub struct Limits {
     pub requests_per_minute: Option<u32>,
     /// Most tokens in a minute, read and written.
     pub tokens_per_minute: Option<u64>,
+    /// Most tokens read in a minute.
+    pub input_tokens_per_minute: Option<u64>,
+    /// Most tokens written in a minute.
+    pub output_tokens_per_minute: Option<u64>,
 }
 
 impl Default for Limits {
     /// None: for endpoints that pace themselves.
     fn default() -> Self {
-        Self { in_flight: u32::MAX >> 4, requests_per_minute: None, tokens_per_minute: None }
+        Self {
+            in_flight: u32::MAX >> 4,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            input_tokens_per_minute: None,
+            output_tokens_per_minute: None,
+        }
     }
 }
 
@@ -31,7 +42,8 @@ pub struct Limiter {
     window: Window,
     start: Instant,
     requests: Option<Mutex<Pace>>,
-    tokens: Option<Mutex<Pace>>,
+    /// Read and written together, read, written.
+    tokens: [Option<Mutex<Pace>>; 3],
     health: Health,
 }
 
@@ -43,17 +55,28 @@ impl Limiter {
             window: Window::new(limits.in_flight),
             start: Instant::now(),
             requests: limits.requests_per_minute.map(|units| pace(f64::from(units))),
-            tokens: limits.tokens_per_minute.map(|units| pace(units as f64)),
+            tokens: [
+                limits.tokens_per_minute,
+                limits.input_tokens_per_minute,
+                limits.output_tokens_per_minute,
+            ]
+            .map(|limit| limit.map(|units| pace(units as f64))),
             health: Health::default(),
         })
     }
 
-    /// Waits for a turn of about `tokens` tokens, read and written.
-    pub async fn enter(&self, tokens: u64) -> Turn<'_> {
+    /// Waits for a turn of about so many tokens.
+    pub async fn enter(&self, tokens: Usage) -> Turn<'_> {
         let mark = self.window.enter().await;
         let turn = Turn { limiter: self, mark, tokens };
+        if self.requests.is_none() && self.tokens.iter().all(Option::is_none) {
+            return turn;
+        }
         let now = self.start.elapsed().as_secs_f64();
-        let wait = take(self.requests.as_ref(), now, 1.0).max(take(self.tokens.as_ref(), now, tokens as f64));
+        let mut wait = take(self.requests.as_ref(), now, 1.0);
+        for (pace, cost) in self.tokens.iter().zip(costs(tokens)) {
+            wait = wait.max(take(pace.as_ref(), now, cost));
+        }
         if wait > 0.0 {
             tokio::time::sleep(Duration::from_secs_f64(wait)).await;
         }
@@ -71,6 +94,12 @@ impl Limiter {
     }
 }
 
+/// What a turn costs each of the limits on tokens.
+fn costs(tokens: Usage) -> [f64; 3] {
+    let (input, output) = (tokens.input_tokens as f64, tokens.output_tokens as f64);
+    [input + output, input, output]
+}
+
 fn take(pace: Option<&Mutex<Pace>>, now: f64, cost: f64) -> f64 {
     pace.map_or(0.0, |pace| pace.lock().unwrap_or_else(PoisonError::into_inner).take(now, cost))
 }
@@ -80,17 +109,22 @@ fn take(pace: Option<&Mutex<Pace>>, now: f64, cost: f64) -> f64 {
 pub struct Turn<'a> {
     limiter: &'a Limiter,
     mark: u64,
-    tokens: u64,
+    tokens: Usage,
 }
 
 impl Turn<'_> {
-    /// The endpoint answered, and counted `tokens` (0 if it counts none).
-    pub fn answered(self, tokens: u64) {
+    /// The endpoint answered, and counted these tokens (0 if it counts none).
+    pub fn answered(self, tokens: Usage) {
         self.limiter.window.grow();
         self.limiter.health.answered();
-        if let Some(pace) = self.limiter.tokens.as_ref().filter(|_| tokens > 0) {
-            let off = tokens as f64 - self.tokens as f64;
-            pace.lock().unwrap_or_else(PoisonError::into_inner).correct(off);
+        if tokens.input_tokens + tokens.output_tokens == 0 {
+            return;
+        }
+        for ((pace, counted), taken) in self.limiter.tokens.iter().zip(costs(tokens)).zip(costs(self.tokens))
+        {
+            if let Some(pace) = pace {
+                pace.lock().unwrap_or_else(PoisonError::into_inner).correct(counted - taken);
+            }
         }
     }
 
@@ -111,6 +145,36 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    fn tokens(input_tokens: u64, output_tokens: u64) -> Usage {
+        Usage { input_tokens, output_tokens }
+    }
+
+    #[tokio::test]
+    async fn tokens_read_and_written_have_limits_of_their_own() {
+        for (limits, slow) in [
+            (Limits { input_tokens_per_minute: Some(6000), ..Limits::default() }, tokens(100, 0)),
+            (Limits { output_tokens_per_minute: Some(6000), ..Limits::default() }, tokens(0, 100)),
+            (Limits { tokens_per_minute: Some(6000), ..Limits::default() }, tokens(50, 50)),
+        ] {
+            let limiter = Limiter::new(limits);
+            let start = Instant::now();
+            // A hundred a second, one second ahead: the third turn of a hundred is due at one second.
+            for _ in 0..3 {
+                limiter.enter(slow).await.answered(slow);
+            }
+            assert!(start.elapsed() >= Duration::from_millis(900), "{limits:?}");
+        }
+        let limiter = Limiter::new(Limits { input_tokens_per_minute: Some(100), ..Limits::default() });
+        let start = Instant::now();
+        for _ in 0..100 {
+            limiter.enter(tokens(0, 1000)).await.answered(tokens(0, 1000));
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "what is written costs nothing of what may be read"
+        );
+    }
+
     #[tokio::test]
     async fn never_more_in_flight_than_the_limit() {
         let limiter = Limiter::new(Limits { in_flight: 3, ..Limits::default() });
@@ -119,11 +183,11 @@ mod tests {
         for i in 0..40_u32 {
             let (limiter, now) = (Arc::clone(&limiter), Arc::clone(&now));
             tasks.spawn(async move {
-                let turn = limiter.enter(1).await;
+                let turn = limiter.enter(tokens(1, 0)).await;
                 assert!(now.fetch_add(1, Ordering::SeqCst) < 3);
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 now.fetch_sub(1, Ordering::SeqCst);
-                if i % 7 == 0 { turn.slowed() } else { turn.answered(1) }
+                if i % 7 == 0 { turn.slowed() } else { turn.answered(tokens(1, 0)) }
             });
         }
         while let Some(done) = tasks.join_next().await {
@@ -137,7 +201,7 @@ mod tests {
         let limiter = Limiter::new(limits);
         let start = Instant::now();
         for _ in 0..25 {
-            limiter.enter(1).await.answered(1);
+            limiter.enter(tokens(1, 0)).await.answered(tokens(1, 0));
         }
         // 20 a second, one second ahead: the 25th is due at 0.2 s.
         let took = start.elapsed();

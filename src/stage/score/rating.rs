@@ -5,7 +5,7 @@ use crate::llm::prompt::Prompts;
 use crate::llm::{Answer, Ask, Desk, Finish, Role, Token};
 use crate::model::Reason;
 use crate::stage::ending::{End, MALFORMED, object_of};
-use crate::stage::gates::no_refusal;
+use crate::stage::gates::{no_refusal, said as said_something};
 use minijinja::context;
 use serde::Deserialize;
 
@@ -60,7 +60,11 @@ pub(super) async fn rate(
         return Box::pin(rate(desk, prompts, settings, Method::Schema, instruction, response)).await;
     }
     no_refusal(&text)?;
-    let said: Said = object_of(&text).ok_or(MALFORMED)?;
+    said_something(&text)?;
+    let said: Said = object_of(&text).ok_or(match finish {
+        Finish::Length => End::Faulted(Reason::Truncated, text.chars().count() as f64),
+        _ => MALFORMED,
+    })?;
     if (1..=5).contains(&said.score) { Ok(f64::from(said.score)) } else { Err(MALFORMED) }
 }
 

@@ -73,8 +73,13 @@ fn more_than_a_digit_is_asked_again_by_schema() {
 
 #[test]
 fn what_is_no_rating_is_a_fault_and_never_a_default() {
+    assert_eq!(end_of(&clerk(chat("")), asked()), Some((Faulted, Reason::EmptyReply)));
+    let cut = clerk(desk(CHAT, |_| {
+        let text = "{\"score\"".to_owned();
+        Ok(Answer::Chat { text, finish: Finish::Length, first: Vec::new() })
+    }));
+    assert_eq!(end_of(&cut, asked()), Some((Faulted, Reason::Truncated)));
     for reply in [
-        "",
         "6",
         "0",
         "4.5",

@@ -113,14 +113,15 @@ fn another_endpoint_is_asked_once_the_first_one_fails() {
     assert_eq!(treat(&second, native()).expect("goes on").response_en, ENGLISH);
     let neither = mt("").or_ask(chat("Не знаю."));
     assert_eq!(end_of(&neither, native()), Some((Faulted, Reason::WrongLang)));
-    let away = clerk(desk(MT, |_| Err(Refusal::Rejected("too long".into())))).or_ask(chat(ENGLISH));
+    let away = clerk(desk(MT, |_| Err(Refusal::Rejected(Reason::Rejected, "too long".into()))))
+        .or_ask(chat(ENGLISH));
     assert_eq!(treat(&away, native()).expect("goes on").response_en, ENGLISH);
 }
 
 #[test]
 fn a_row_may_fail_and_the_run_must_stop_only_for_what_is_fatal() {
-    let gone = clerk(desk(MT, |_| Err(Refusal::Rejected("too long".into()))));
-    assert_eq!(end_of(&gone, native()), Some((Faulted, Reason::GaveUp)));
+    let gone = clerk(desk(MT, |_| Err(Refusal::Rejected(Reason::Rejected, "too long".into()))));
+    assert_eq!(end_of(&gone, native()), Some((Faulted, Reason::Rejected)));
     let fatal = clerk(desk(MT, |_| Err(Refusal::Fatal(Error::config("wrong key"))))).or_ask(chat(ENGLISH));
     assert_eq!(treat(&fatal, native()).expect_err("stops").to_string(), "wrong key");
     let confused = clerk(desk(MT, |_| Ok(Answer::Vector(vec![1]))));
