@@ -39,6 +39,19 @@ pub enum Command {
     /// Check settings, inputs and models without asking any model.
     #[command(after_help = "Example: isogloss check my.toml --input 'crawl/*.parquet'")]
     Check(Run),
+    /// Tell what a run would read, make anew and ask, and stop.
+    ///
+    /// Prints the shards that were added, replaced and removed since the snapshot, the first stage that starts anew, and
+    /// calls by role: what is asked again, and an estimate for what is new.
+    #[command(after_help = "Example: isogloss plan my.toml --set select.threshold.target_rate=0.4")]
+    Plan(Run),
+    /// Show, verify, compact or collect the state that makes the next run cost only what changed.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  isogloss state show out/por\n  isogloss state verify out/por\n  \
+        isogloss state compact out/por\n  isogloss state collect out/por"
+    )]
+    State(State),
     /// List the model files: what each role uses, where it is from, its licence; fetch or verify them.
     #[command(
         after_help = "Examples:\n  isogloss models\n  isogloss models --fetch\n  isogloss models --verify"
@@ -81,7 +94,7 @@ pub enum Command {
     },
 }
 
-/// Flags of `run` and `check`.
+/// Flags of `run`, `plan` and `check`.
 #[derive(Debug, Args)]
 pub struct Run {
     /// Settings, strict TOML; see dataflows/curate/*.toml.
@@ -259,6 +272,35 @@ pub struct Prune {
     /// Only count them.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What `state` does.
+#[derive(Debug, Subcommand)]
+pub enum State {
+    /// Count runs, rows and bytes by table.
+    #[command(after_help = "Example: isogloss state show out/por")]
+    Show {
+        /// The output folder of a run.
+        output: PathBuf,
+    },
+    /// Read all of it and check it; what is damaged is named with its remedy.
+    #[command(after_help = "Example: isogloss state verify out/por")]
+    Verify {
+        /// The output folder of a run.
+        output: PathBuf,
+    },
+    /// Make one run of each table, without rows that cancel.
+    #[command(after_help = "Example: isogloss state compact out/por")]
+    Compact {
+        /// The output folder of a run.
+        output: PathBuf,
+    },
+    /// Remove files that the state of the current snapshot does not need.
+    #[command(after_help = "Example: isogloss state collect out/por")]
+    Collect {
+        /// The output folder of a run.
+        output: PathBuf,
+    },
 }
 
 #[cfg(test)]

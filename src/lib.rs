@@ -27,7 +27,7 @@ pub mod points;
 pub mod sink;
 pub mod source;
 pub mod stage;
-mod state;
+pub mod state;
 pub mod stop;
 pub mod telemetry;
 pub mod workers;

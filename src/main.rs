@@ -3,7 +3,7 @@
 use clap::Parser;
 use isogloss::cli::{Cli, Command};
 use isogloss::command::{
-    check, codebook, dedup, journal, models, quickstart, run, settings, show, terminal, verify,
+    check, codebook, dedup, journal, models, plan, quickstart, run, settings, show, state, terminal, verify,
 };
 use isogloss::source::pack;
 use std::process::ExitCode;
@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Check(flags) => check::check(flags),
         Command::Models(flags) => models::models(flags),
         Command::Settings(flags) => settings::settings(flags),
+        Command::Plan(flags) => plan::plan(flags),
+        Command::State(flags) => state::state(flags),
         Command::Show(flags) => show::show(flags),
         Command::Verify(flags) => verify::verify(flags),
         Command::Journal(flags) => journal::journal(flags),

@@ -6,6 +6,7 @@
 use super::job::Job;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::llm::Role;
 use crate::llm::models::LID;
 use crate::llm::prompt::Prompts;
 use crate::model::{Lang, Reason, Stage};
@@ -20,6 +21,7 @@ use crate::state::codec::{Codec, Labels, Shape};
 use crate::state::manifest::{FORMAT, Print, StateManifest, StateShard};
 use crate::state::store::Store;
 use crate::stop::Stop;
+use crate::telemetry::Tally;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,8 +93,11 @@ pub struct Change {
     /// Where each wanted shard stands among them.
     pub(super) restart: Option<Restart>,
     pub(super) prints: BTreeMap<String, Print>,
+    made_with: BTreeMap<String, Print>,
     /// Row groups that no artefact and no piece has yet, by position in the wanted list.
     pub(super) missing: Vec<Task>,
+    /// Ends and handed rows of the state, as it was.
+    pub(super) before: Tally,
     /// Shards whose artefact is not sealed.
     pub(super) unsealed: Vec<usize>,
     pub(super) shape: Shape,
@@ -132,7 +137,7 @@ impl Making<'_> {
                 .fingerprint_of(&["translate", "instruct", "score", "embed", "select.codebook"])?
                 .to_le_bytes(),
         );
-        let Versions { translate, instruct, score, embed, .. } = self.versions;
+        let Versions { translate, instruct, score, embed, localize, .. } = self.versions;
         let prompts = self.prompts.versions();
         let prompts =
             prompts.iter().filter(|(role, _)| !role.starts_with("localize")).map(|(_, version)| version);
@@ -150,8 +155,35 @@ impl Making<'_> {
             ("models", models.digest128()),
             ("select", settings.fingerprint_of(&["select"])?),
         ];
-        Ok(prints.into_iter().map(|(stage, print)| (stage.to_owned(), Print(print))).collect())
+        let mut prints: BTreeMap<String, Print> =
+            prints.into_iter().map(|(stage, print)| (stage.to_owned(), Print(print))).collect();
+        let all = self.prompts.versions();
+        for (role, version) in [
+            (Role::Translate, translate),
+            (Role::Instruct, instruct),
+            (Role::Score, score),
+            (Role::Embed, embed),
+            (Role::Localize, localize),
+        ] {
+            let mut hasher = Xxh3::new();
+            hasher.update(&settings.fingerprint_of(&[role.name()])?.to_le_bytes());
+            hasher.update(version.as_bytes());
+            let recipe = if role == Role::Instruct { "recipe" } else { role.name() };
+            for (_, version) in
+                all.iter().filter(|(name, _)| name.starts_with(role.name()) || name.starts_with(recipe))
+            {
+                hasher.update(version.as_bytes());
+                hasher.update(&[0]);
+            }
+            prints.insert(role_print(role), Print(hasher.digest128()));
+        }
+        Ok(prints)
     }
+}
+
+/// What the fingerprint of a role is kept under.
+fn role_print(role: Role) -> String {
+    format!("role/{}", role.name())
 }
 
 /// The first stage that was made with other settings.
@@ -181,6 +213,8 @@ impl Change {
         let mut store = Store::open(folder, known.map(Manifest::state_name).transpose()?)?;
         let prints = making.prints()?;
         let front = making.front()?;
+        let before = store.base().tally();
+        let made_with = store.base().made_with.clone();
         let mut restart = restart_of(store.base(), &prints);
         let mut old = if restart == Some(Restart::Dedup) { Vec::new() } else { store.base().shards.clone() };
         let mut members = members_of(&old, entries, front);
@@ -212,12 +246,29 @@ impl Change {
             }
         }
         let codec = Codec::new(Labels::new(members.iter().map(|member| member.label).collect()));
-        Ok(Self { store: Arc::new(store), codec, members, restart, prints, missing, unsealed, shape })
+        Ok(Self {
+            store: Arc::new(store),
+            codec,
+            members,
+            restart,
+            prints,
+            made_with,
+            missing,
+            before,
+            unsealed,
+            shape,
+        })
     }
 
     /// The stage that starts anew, if one does.
     pub fn restart(&self) -> Option<Restart> {
         self.restart
+    }
+
+    /// Whether a role was made with another model, prompt or setting than the state.
+    pub(super) fn role_differs(&self, role: Role) -> bool {
+        let name = role_print(role);
+        self.made_with.get(&name) != self.prints.get(&name)
     }
 
     /// Row groups that are still to be read.

@@ -79,6 +79,11 @@ impl Job {
         &self.progress
     }
 
+    /// Rows that are still to be read.
+    pub fn rows_to_read(&self) -> u64 {
+        rows_to_read(self.change.as_deref(), &self.surveys)
+    }
+
     /// How the wanted shards differ from the snapshot before.
     pub fn delta(&self) -> Delta {
         self.known.as_deref().unwrap_or(&Manifest::default()).delta(&self.entries)

@@ -73,7 +73,7 @@ fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     if job.is_done() {
         return curate::execute(job, runtime.handle(), stop);
     }
-    tracing::info!("{}", job.delta());
+    told(job);
     let watch = Stopwatch::start();
     let now_ms = move || watch.millis();
     let screen = if terminal::watched() { Screen::Bar } else { Screen::Lines(Box::new(std::io::stderr())) };
@@ -81,6 +81,19 @@ fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     let outcome = curate::execute(job, runtime.handle(), stop);
     drop(reporter);
     outcome
+}
+
+/// What the run will do, first of all.
+fn told(job: &Job) {
+    tracing::info!("{}", job.delta());
+    if let Some(change) = job.change() {
+        let anew = change.restart().map_or("nothing", curate::Restart::name);
+        tracing::info!(
+            "to read: {} row groups, {} rows; starts anew: {anew}",
+            change.unread(),
+            job.rows_to_read()
+        );
+    }
 }
 
 fn tell(job: &Job, outcome: &Outcome) {

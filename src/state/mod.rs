@@ -11,3 +11,4 @@ pub(crate) mod store;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;

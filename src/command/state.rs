@@ -1,0 +1,55 @@
+//! `isogloss state`: shows, verifies, compacts and collects what runs left behind for the next one.
+
+use super::terminal;
+use crate::cli;
+use crate::error::{Error, Result};
+use crate::sink::snapshot::{Output, STATE};
+use crate::state::upkeep;
+use std::path::Path;
+
+/// Does what the flags say.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no output;
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if another run uses it, or its state is damaged.
+pub fn state(flags: &cli::State) -> Result<()> {
+    let (cli::State::Show { output }
+    | cli::State::Verify { output }
+    | cli::State::Compact { output }
+    | cli::State::Collect { output }) = flags;
+    let (_lock, snapshot) = opened(output)?;
+    let folder = output.join(STATE);
+    match flags {
+        cli::State::Show { .. } => terminal::say(upkeep::show(&folder, snapshot)?),
+        cli::State::Verify { .. } => {
+            let upkeep::Verified { tables, artefacts, rows, bytes } = upkeep::verify(&folder, snapshot)?;
+            terminal::say(format_args!(
+                "state holds: tables={tables}, artefacts={artefacts}, rows={rows}, bytes={bytes}"
+            ));
+        }
+        cli::State::Compact { .. } => {
+            let (before, after) = upkeep::compact(&folder, snapshot)?;
+            terminal::say(format_args!("compacted: bytes before={before}, after={after}"));
+        }
+        cli::State::Collect { .. } => {
+            terminal::say(format_args!("collected: files={}", upkeep::collect(&folder, snapshot)?));
+        }
+    }
+    Ok(())
+}
+
+/// The lock of an output, and what its state is named after.
+fn opened(output: &Path) -> Result<(Output, u128)> {
+    if !output.join(STATE).is_dir() {
+        return Err(Error::config(format!(
+            "output has no state: path={}, remedy=give the folder that a run wrote to",
+            output.display()
+        )));
+    }
+    let held = Output::open(output)?;
+    let manifest = held.manifest()?.ok_or_else(|| {
+        Error::config(format!("nothing published: path={}, remedy=run first", output.display()))
+    })?;
+    let name = manifest.state_name()?;
+    Ok((held, name))
+}
