@@ -38,6 +38,8 @@ fn help_has_every_command_an_example_and_the_exit_codes() {
         "show",
         "verify",
         "journal",
+        "plan",
+        "state",
         "pack",
     ] {
         assert!(said.contains(command), "{command} is not in the help");
@@ -223,6 +225,101 @@ fn answers_move_to_another_output_and_are_not_paid_again() {
         number(&pruned).expect("a count"),
         "only what was pruned is paid"
     );
+}
+
+#[test]
+fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
+    if !can_identify() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(Models::start(Duration::ZERO));
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(folder.path().join("shards")).expect("made");
+    let put = |name: &str, lang: &str| {
+        let from = std::fs::read_dir(Path::new("data/corpora").join(lang)).expect("part of the checkout");
+        let first = from.map(|entry| entry.expect("an entry").path()).min().expect("a shard");
+        std::fs::copy(first, folder.path().join("shards").join(name)).expect("copied");
+    };
+    put("a.parquet", "tur_Latn");
+    let text = format!("input = ['{}']\noutput = '{}'\n{}", at("shards"), at("out"), server.settings());
+    std::fs::write(at("run.toml"), text).expect("written");
+    let done = |flags: &[&str]| {
+        let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
+        let output = command.args(flags).output().expect("started");
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let plan = |more: &[&str]| -> serde_json::Value {
+        let told = done(&[&["plan", &at("run.toml"), "--json"], more].concat());
+        serde_json::from_str(told.trim()).expect("JSON")
+    };
+    let calls = |plan: &serde_json::Value, role: &str| {
+        let roles = plan["roles"].as_array().expect("roles");
+        roles.iter().find(|asked| asked["role"] == role).expect("a role")["calls_at_most"].clone()
+    };
+    let first = plan(&[]);
+    assert_eq!(
+        (first["added"].as_array().map(Vec::len), first["starts_anew"].as_str()),
+        (Some(1), Some("dedup"))
+    );
+    assert!(calls(&first, "translate").is_null(), "nothing is known yet: {first}");
+    assert_eq!(server.bill().all(), 0, "a plan asks nobody");
+    let ran: serde_json::Value =
+        serde_json::from_str(done(&["run", &at("run.toml"), "--json"]).lines().last().expect("a line"))
+            .expect("JSON");
+    for field in [
+        "digest",
+        "added",
+        "counts",
+        "calls",
+        "seconds",
+        "peak_memory_bytes",
+        "starts_anew",
+        "row_groups_read",
+    ] {
+        assert!(!ran[field].is_null(), "{field} in {ran}");
+    }
+    let asked = server.bill().all();
+    assert!(plan(&[])["done"] == true && done(&["plan", &at("run.toml")]).contains("nothing to do"));
+
+    // A threshold asks for what it newly chooses alone; a shard more is estimated; a sample begins behind dedup.
+    let wider = plan(&["--set", "select.threshold.target_rate=0.9"]);
+    assert_eq!((wider["starts_anew"].as_str(), wider["row_groups"].as_u64()), (Some("select"), Some(0)));
+    assert_eq!(calls(&wider, "translate"), 0);
+    assert!(calls(&wider, "localize").as_u64().is_some_and(|calls| calls > 0), "{wider}");
+    assert_eq!(plan(&["--set", "sample.per_lang=3"])["starts_anew"], "sample");
+    assert_eq!(plan(&["--set", "score.least_cosine=0.9"])["starts_anew"], "models");
+    assert_eq!(plan(&["--set", "localize.max_tokens=77"])["starts_anew"], serde_json::Value::Null);
+    put("b.parquet", "vie_Latn");
+    let more = plan(&[]);
+    assert_eq!((more["added"].as_array().map(Vec::len), more["unchanged"].as_u64()), (Some(1), Some(1)));
+    assert!(calls(&more, "translate").as_u64().is_some_and(|calls| calls > 0), "{more}");
+    assert_eq!(server.bill().all(), asked, "plans ask nobody");
+
+    done(&["run", &at("run.toml")]);
+    let shown = done(&["state", "show", &at("out")]);
+    assert!(
+        ["dedup/bands", "dedup/docs", "scored", "selected", "artefacts"]
+            .iter()
+            .all(|name| shown.contains(name)),
+        "{shown}"
+    );
+    assert!(done(&["state", "verify", &at("out")]).contains("state holds"));
+    assert!(done(&["state", "compact", &at("out")]).contains("compacted"));
+    assert!(done(&["state", "verify", &at("out")]).contains("state holds"));
+    std::fs::write(folder.path().join("out/state/runs/left.run"), "left behind").expect("written");
+    assert!(done(&["state", "collect", &at("out")]).contains("files=1"));
+    assert!(plan(&[])["done"] == true, "looking after a state changes nothing");
+    let asked = server.bill().all();
+    std::fs::remove_file(folder.path().join("shards/b.parquet")).expect("removed");
+    let back: serde_json::Value =
+        serde_json::from_str(done(&["run", &at("run.toml"), "--json"]).lines().last().expect("a line"))
+            .expect("JSON");
+    assert_eq!(back["digest"], ran["digest"], "a shard that came and went leaves nothing");
+    assert_eq!(server.bill().all(), asked, "nothing is asked for what goes");
+    assert_eq!(isogloss(&["state", "show", &at("none")]).0, 3);
 }
 
 #[test]

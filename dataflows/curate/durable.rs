@@ -97,6 +97,8 @@ pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Sto
         work: Work::of(&job.roles),
         costs: costs_of(&job.roles),
         ran: true,
+        starts_anew: change.restart().map(Restart::name),
+        row_groups_read: change.unread(),
         reused,
         in_flight,
         seconds: watch.seconds(),

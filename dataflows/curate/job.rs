@@ -164,17 +164,8 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         versions,
         store: output.store(),
     };
-    let change = match settings.state.mode {
-        Mode::Memory => None,
-        Mode::Durable => {
-            let making = Making { settings: &settings, versions: &parts.versions, prompts: &prompts };
-            let change = Change::of(&output.state(), known.as_deref(), &making, &entries, &surveys)?;
-            Some(Arc::new(change))
-        }
-    };
     let segmenter = Segmenter::new(&settings.segment);
     let progress = Arc::new(Progress::default());
-    progress.expect(Stage::Read, rows_to_read(change.as_deref(), &surveys));
     let reading = Reading {
         shards: Arc::clone(&shards),
         open: Arc::new(Files),
@@ -191,7 +182,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         bundle_rows: settings.bundles.rows as usize,
         bundle_bytes: settings.bundles.bytes,
     };
-    Ok(Job {
+    let mut job = Job {
         surveys,
         entries,
         known,
@@ -202,10 +193,19 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         roles,
         journal,
         progress,
-        change,
+        change: None,
         output,
         settings,
-    })
+    };
+    // An idle run needs no state.
+    if job.settings.state.mode == Mode::Durable && !job.is_done() {
+        let making = Making { settings: &job.settings, versions: &job.parts.versions, prompts: &prompts };
+        let known = job.known.as_deref();
+        let change = Change::of(&job.output.state(), known, &making, &job.entries, &job.surveys)?;
+        job.change = Some(Arc::new(change));
+    }
+    job.progress.expect(Stage::Read, job.rows_to_read());
+    Ok(job)
 }
 
 fn rows_to_read(change: Option<&Change>, surveys: &[Survey]) -> u64 {

@@ -23,6 +23,10 @@ pub struct Outcome {
     pub costs: Costs,
     /// Whether the dataflow ran; if not, the snapshot was what it would have made.
     pub ran: bool,
+    /// The first stage that started anew.
+    pub starts_anew: Option<&'static str>,
+    /// Row groups that were read, of all there are.
+    pub row_groups_read: usize,
     /// Parts taken over as they were, of all parts.
     pub reused: usize,
     /// The most bytes of text in flight: front, first pass, second pass, summed over the workers.
@@ -108,6 +112,8 @@ struct Report<'a> {
     replaced: &'a [String],
     removed: &'a [String],
     unchanged: usize,
+    starts_anew: &'static str,
+    row_groups_read: usize,
     rows: BTreeMap<&'static str, u64>,
     counts: &'a [crate::sink::manifest::Count],
     calls: BTreeMap<&'static str, Work>,
@@ -131,6 +137,8 @@ impl Outcome {
             replaced: &self.delta.replaced,
             removed: &self.delta.removed,
             unchanged: self.delta.unchanged.len(),
+            starts_anew: self.starts_anew.unwrap_or("nothing"),
+            row_groups_read: self.row_groups_read,
             rows: self.manifest.rows_by_lang().into_iter().map(|(lang, rows)| (lang.tag(), rows)).collect(),
             counts: &self.manifest.counts,
             calls: self.work.iter().map(|(role, work)| (role.name(), *work)).collect(),

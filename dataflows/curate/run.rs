@@ -3,6 +3,7 @@
 //! **Why**: nothing is visible until everything is there. Parts are written under content names beside the snapshot
 //! that readers see; the one switch at the end is the only step that they can notice.
 
+use super::change::Restart;
 use super::durable;
 use super::job::{Given, Job, prepare};
 use super::outcome::{Outcome, Work, costs_of};
@@ -44,6 +45,8 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
             work: Work::of(&job.roles),
             costs: costs_of(&job.roles),
             ran: false,
+            starts_anew: None,
+            row_groups_read: 0,
             reused: known.parts.len(),
             in_flight: [0; 3],
             seconds: watch.seconds(),
@@ -67,7 +70,20 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
         [sum[0] + share.peaks[0], sum[1] + share.peaks[1], sum[2] + share.peaks[2]]
     });
     let (work, costs, seconds) = (Work::of(&job.roles), costs_of(&job.roles), watch.seconds());
-    Ok(Outcome { manifest, delta, tally, work, costs, ran: true, reused, in_flight, seconds })
+    let row_groups_read = job.surveys.iter().map(|survey| survey.row_groups.len()).sum();
+    Ok(Outcome {
+        manifest,
+        delta,
+        tally,
+        work,
+        costs,
+        ran: true,
+        starts_anew: Some(Restart::Dedup.name()),
+        row_groups_read,
+        reused,
+        in_flight,
+        seconds,
+    })
 }
 
 fn manifest_of(job: &Job, shares: &[Share], tally: &Tally) -> Manifest {
