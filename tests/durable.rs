@@ -1,8 +1,11 @@
 //! Each stage with its state on disk: after every delta, committed and opened anew, with another number of workers, what it
 //! said so far is what plain loops say of the rows that are there.
 
+#[path = "support/durable.rs"]
+mod durably;
 mod support;
 
+use durably::replay_durably;
 use isogloss::model::{FragmentRow, Scored, Signature, Signed};
 use isogloss::stage::dedup::DedupSettings;
 use isogloss::stage::near_instruction::NearInstructionSettings;
@@ -13,7 +16,6 @@ use isogloss::stage::threshold::ThresholdSettings;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use support::durable::replay_durably;
 use support::replay::{Changes, Manner, Outcome, present, replay};
 use support::scripts::{lang_of, net, scored, signed, toggles};
 

@@ -15,7 +15,12 @@ use proptest::strategy::ValueTree;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use support::replay::{Changes, Manner, Outcome, present, replay};
-use support::scripts::{lang_of, manners, net, scored, signed, toggles};
+use support::scripts::{lang_of, net, scored, signed, toggles};
+
+/// Workers from 1 to 3, epochs one by one or all in flight.
+fn manners() -> impl Strategy<Value = Manner> {
+    (1..=3usize, any::<bool>()).prop_map(|(workers, wait)| Manner { workers, wait })
+}
 
 /// Compares epoch by epoch, and says that nothing is corrected within one.
 fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(

@@ -111,12 +111,6 @@ impl StateManifest {
         sync_folder(&folder.join(EPOCHS))
     }
 
-    /// The entry of a shard.
-    pub(crate) fn shard(&self, key: &str) -> Option<&StateShard> {
-        let at = self.shards.binary_search_by(|shard| shard.key.as_str().cmp(key));
-        at.ok().and_then(|at| self.shards.get(at))
-    }
-
     /// The tally.
     pub(crate) fn tally(&self) -> Tally {
         Tally::of_lines(&self.tally)

@@ -9,7 +9,7 @@
 //! **Why**: a run only ever adds files. They count once the manifest of the state names them, and that counts once the
 //! snapshot that it is named after is published; so a kill at any moment leaves the state that goes with what readers see.
 
-use super::manifest::{EPOCHS, FORMAT, StateManifest, path_of};
+use super::manifest::{EPOCHS, FORMAT, StateManifest};
 use super::merge::Merge;
 use super::run::{COUNT, Run, RunMeta, RunWriter};
 use super::sorter::Scratch;
@@ -240,11 +240,6 @@ impl Store {
             gone += keep_only(&folder.join(name), &held)?;
         }
         Ok(gone)
-    }
-
-    /// Whether a snapshot has a state here.
-    pub(crate) fn has(folder: &Path, snapshot: u128) -> bool {
-        path_of(folder, snapshot).is_file()
     }
 
     /// Reads every run of the state of a snapshot and checks it; gives back rows and bytes by table.

@@ -21,11 +21,8 @@ impl View {
         Self { runs: self.runs.iter().chain(&other.runs).map(Arc::clone).collect() }
     }
 
-    /// Rows of all runs, those that cancel too.
-    pub(crate) fn rows(&self) -> u64 {
-        self.runs.iter().map(|run| run.rows()).sum()
-    }
-
+    /// Its runs.
+    #[cfg(test)]
     pub(crate) fn runs(&self) -> &[Arc<Run>] {
         &self.runs
     }

@@ -1,6 +1,6 @@
 //! Replays a script through a durable stage: a state in a folder, opened and committed for every epoch.
 
-use super::replay::{Changes, Outcome};
+use super::support::replay::{Changes, Outcome};
 use differential_dataflow::input::Input;
 use differential_dataflow::{ExchangeData, VecCollection};
 use isogloss::model::{Epoch, Note};

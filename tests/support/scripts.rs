@@ -1,15 +1,10 @@
 //! Scripts: rows come and go over a few epochs. Id spaces are small, so rows collide all the time.
 
-use super::replay::{Changes, Manner};
+use super::replay::Changes;
 use isogloss::model::{FragmentRow, Lang, Place, Scored, Signature, Signed};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::BTreeMap;
-
-/// Workers from 1 to 3, epochs one by one or all in flight.
-pub(crate) fn manners() -> impl Strategy<Value = Manner> {
-    (1..=3usize, any::<bool>()).prop_map(|(workers, wait)| Manner { workers, wait })
-}
 
 /// Toggles rows of a pool: in if it is out, out if it is in, also within one epoch.
 pub(crate) fn toggles<D: Clone + std::fmt::Debug + 'static>(
