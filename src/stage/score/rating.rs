@@ -60,7 +60,10 @@ pub(super) async fn rate(
         return Box::pin(rate(desk, prompts, settings, Method::Schema, instruction, response)).await;
     }
     no_refusal(&text)?;
-    said_something(&text)?;
+    // An empty object is a reply, and no rating.
+    if !text.contains('{') {
+        said_something(&text)?;
+    }
     let said: Said = object_of(&text).ok_or(match finish {
         Finish::Length => End::Faulted(Reason::Truncated, text.chars().count() as f64),
         _ => MALFORMED,
