@@ -12,6 +12,7 @@ use crate::llm::prompt::Prompts;
 use crate::model::{Lang, Reason, Stage};
 use crate::sink::columns::Versions;
 use crate::sink::manifest::{Manifest, ShardEntry};
+use crate::sink::snapshot::STATE;
 use crate::source::shard::Survey;
 use crate::source::tasks::Task;
 use crate::stage::durable::DurableStages;
@@ -230,17 +231,18 @@ impl Change {
         let artefacts = store.artefacts();
         let (mut missing, mut unsealed) = (Vec::new(), Vec::new());
         let shape = Shape::of(&making.settings.sign);
-        for (at, _, name) in members.iter().filter_map(|member| member.new.as_ref()) {
-            if artefacts.join(name).is_file() {
+        for member in &members {
+            let Some((at, _, name)) = &member.new else { continue };
+            let path = artefacts.join(name);
+            // One that this run reads is looked at first: where it is torn, it is made anew.
+            if if member.old.as_ref() == Some(name) { path.is_file() } else { Artefact::is_whole(&path) } {
                 continue;
             }
             unsealed.push(*at);
             let survey = surveys.get(*at);
             let groups = survey.map(|survey| survey.row_groups.as_slice()).unwrap_or_default();
             for (group, _) in (0..).zip(groups).filter(|(_, rows)| **rows > 0) {
-                let piece = pieces(&artefacts, name).join(u32::to_string(&group));
-                let whole = Artefact::open(&piece).ok().flatten().is_some_and(|piece| piece.verify().is_ok());
-                if !whole {
+                if !Artefact::is_whole(&pieces(&artefacts, name).join(u32::to_string(&group))) {
                     missing.push(Task { shard: u32::try_from(*at).unwrap_or(u32::MAX), row_group: group });
                 }
             }
@@ -321,6 +323,15 @@ impl Change {
         };
         self.members.iter().filter_map(of).collect()
     }
+}
+
+/// Reads all of the state of what readers of an output see, and checks it; gives back rows and bytes by table.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names what is damaged, and what to delete.
+pub fn verify_state(output: &Path) -> Result<BTreeMap<String, (u64, u64)>> {
+    let Some(known) = Manifest::load(output)? else { return Ok(BTreeMap::new()) };
+    Store::verify(&output.join(STATE), known.state_name()?)
 }
 
 /// All shards, by key. Labels of new ones are 0.

@@ -16,7 +16,7 @@ use super::models::{credits, english, native};
 use super::outcome::{Outcome, Work, costs_of};
 use super::run::{KEEP, manifest_from, standing};
 use super::wire::{Share, counted, finished, tally_of};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Epoch, FragmentRow, Note, Scored, Signed, Stage};
 use crate::points::reached;
 use crate::sink::audit::{AuditContext, Before, audit};
@@ -36,6 +36,7 @@ use crate::stage::settle::{Settled, settle};
 use crate::stage::sign::{SignSettings, Signer};
 use crate::state::artefact::{Artefact, notes_between, pieces as pieces_of, rows_between};
 use crate::state::codec::Shape;
+use crate::state::damage::damaged;
 use crate::state::manifest::StateManifest;
 use crate::state::store::Store;
 use crate::state::table::View;
@@ -200,10 +201,7 @@ impl Pass {
                 let path = job.output.find(AUDIT, &file.name);
                 let at = at.ok().and_then(|at| u32::try_from(at).ok());
                 let (Some(at), Some(path)) = (at, path) else {
-                    return Err(Error::unavailable(format!(
-                        "audit missing: name={}, remedy=delete the folder `epochs` of the state and run again",
-                        file.name
-                    )));
+                    return Err(damaged(&job.output.state(), &format!("audit missing: name={}", file.name)));
                 };
                 files.insert(at, path);
             }

@@ -129,6 +129,7 @@ pub fn hash_of(path: &Path) -> io::Result<(u64, u128)> {
 pub fn away(what: &str, path: &Path, cause: io::Error) -> Error {
     let remedy = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space and run again",
+        io::ErrorKind::FileTooLarge => "a greater limit of file sizes (`ulimit -f`)",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "an output folder you may write to"
         }

@@ -14,7 +14,6 @@ use crate::state::damage::damaged;
 use crate::state::sorter::Sorter;
 use crate::state::store::Store;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 
 /// What the ledger needs to know.
@@ -65,7 +64,7 @@ impl LedgerContext {
         }
         let row = self.codec.by_tick(&mut rest);
         let verdict =
-            verdict_of(&mut rest).ok_or_else(|| damaged(Path::new("scored"), "an end not understood"))?;
+            verdict_of(&mut rest).ok_or_else(|| damaged(self.store.folder(), "an end not understood"))?;
         Ok(Settled::Ended(row, verdict))
     }
 }
@@ -188,7 +187,7 @@ impl Gather for Ask {
                 found.clear();
                 ended.find(&place, |key, _| found.push(key.to_vec()))?;
                 if found.len() != 1 && !(anew && found.is_empty()) {
-                    return Err(damaged(Path::new("scored"), "an admitted row has no end, or several"));
+                    return Err(damaged(ctx.store.folder(), "an admitted row has no end, or several"));
                 }
                 for key in &found {
                     taken_back.push(key, -1)?;

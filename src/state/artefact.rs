@@ -89,7 +89,7 @@ impl Artefact {
             Err(cause) => return Err(away("artefact unreadable", path, cause)),
         };
         let unreadable = |cause| away("artefact unreadable", path, cause);
-        let altered = || damaged(path, "artefact altered; delete it too");
+        let altered = || damaged(path, "artefact altered");
         let length = file.metadata().map_err(unreadable)?.len();
         let mut end = [0; 24];
         file.read_exact_at(&mut end, length.checked_sub(24).ok_or_else(altered)?).map_err(unreadable)?;
@@ -173,6 +173,11 @@ impl Artefact {
             fs::remove_dir_all(&pieces).map_err(|cause| away("folder not removed", &pieces, cause))?;
         }
         Ok(())
+    }
+
+    /// Whether there is one, and all of it is as it was written.
+    pub(crate) fn is_whole(path: &Path) -> bool {
+        Self::open(path).ok().flatten().is_some_and(|there| there.verify().is_ok())
     }
 
     /// Fragments of the shard.

@@ -94,7 +94,10 @@ impl Run {
     /// # Errors
     /// As [`open`](Self::open).
     pub(crate) fn open_at(path: &Path, meta: &RunMeta) -> Result<Self> {
-        let file = File::open(path).map_err(|cause| damaged(path, "run missing").because(cause))?;
+        let file = File::open(path).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => damaged(path, "run missing").because(cause),
+            _ => away("run unreadable", path, cause),
+        })?;
         let blocks = meta.rows.div_ceil(per_block(meta.width));
         let length = usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(ENTRY);
         if file.metadata().map_err(|cause| away("run unreadable", path, cause))?.len()

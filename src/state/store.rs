@@ -9,6 +9,8 @@
 //! **Why**: a run only ever adds files. They count once the manifest of the state names them, and that counts once the
 //! snapshot that it is named after is published; so a kill at any moment leaves the state that goes with what readers see.
 
+use super::artefact::Artefact;
+use super::damage::damaged;
 use super::manifest::{EPOCHS, FORMAT, StateManifest};
 use super::merge::Merge;
 use super::run::{COUNT, Run, RunMeta, RunWriter};
@@ -88,6 +90,11 @@ impl Store {
     /// What the last commit left.
     pub(crate) fn base(&self) -> &StateManifest {
         &self.base
+    }
+
+    /// The folder of all of it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder of artefacts.
@@ -242,7 +249,7 @@ impl Store {
         Ok(gone)
     }
 
-    /// Reads every run of the state of a snapshot and checks it; gives back rows and bytes by table.
+    /// Reads every run and artefact of the state of a snapshot and checks it; gives back rows and bytes by table.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names what is damaged.
@@ -255,6 +262,10 @@ impl Store {
                 let (rows, bytes) = sums.entry(table.clone()).or_default();
                 (*rows, *bytes) = (*rows + meta.rows, *bytes + meta.bytes());
             }
+        }
+        for shard in &held.shards {
+            let path = folder.join(ARTEFACTS).join(&shard.artefact);
+            Artefact::open(&path)?.ok_or_else(|| damaged(&path, "artefact missing"))?.verify()?;
         }
         Ok(sums)
     }

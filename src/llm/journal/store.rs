@@ -5,6 +5,7 @@ use super::flights::Flights;
 use super::log::Log;
 use super::writer::{Queue, recover};
 use crate::error::{Error, Result};
+use crate::sink::file::away;
 use crate::telemetry::Clock;
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -241,7 +242,7 @@ pub(super) fn told(place: &str, error: redb::Error) -> Error {
             "journal in use by another process: path={place}, remedy=wait for the other run, or choose another output"
         )),
         redb::Error::Io(cause) if cause.kind() != std::io::ErrorKind::InvalidData => {
-            Error::unavailable(format!("journal not reached: path={place}")).because(cause)
+            away("journal not reached", Path::new(place), cause)
         }
         other => corrupt(place).because(other),
     }

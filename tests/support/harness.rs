@@ -1,0 +1,190 @@
+//! Runs of the chain over shards of the corpora, here or in a process of their own, against one server that keeps count.
+
+#[path = "by_script.rs"]
+mod by_script;
+#[path = "models.rs"]
+mod models;
+
+use by_script::ByScript;
+use isogloss::command::terminal;
+use isogloss::config::Settings;
+use isogloss::curate::{Given, Outcome, curate, verify_state};
+use isogloss::points;
+use isogloss::sink::manifest::Manifest;
+use isogloss::sink::verify::verify;
+use isogloss::stop::Stop;
+use models::Models;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Orders of a process: its settings file; further settings, a line each; `POINT:TIMES`, where it dies; a file that it
+/// makes there instead, to wait beside it.
+const SETTINGS: &str = "ISOGLOSS_TEST_SETTINGS";
+const SETS: &str = "ISOGLOSS_TEST_SETS";
+const POINT: &str = "ISOGLOSS_TEST_POINT";
+const WAITING: &str = "ISOGLOSS_TEST_WAITING";
+
+/// Requests in flight, as the settings of the server say: what a kill may lose.
+pub(crate) const IN_FLIGHT: u32 = 16;
+
+/// One server, one set of shards, any number of outputs.
+pub(crate) struct Harness {
+    folder: TempDir,
+    pub(crate) server: Models,
+    runtime: Runtime,
+}
+
+impl Harness {
+    /// With a server that answers after `delay`.
+    pub(crate) fn new(delay: Duration) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let server = runtime.block_on(Models::start(delay));
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("shards")).expect("a folder");
+        Self { folder, server, runtime }
+    }
+
+    /// What lies under a name: an output, usually.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts a shard of the corpora under a name, in the place of what stood there.
+    pub(crate) fn put(&self, name: &str, from: &Path) {
+        fs::copy(from, self.at("shards").join(name)).expect("a shard");
+    }
+
+    /// Takes a shard away.
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.at("shards").join(name)).expect("a shard");
+    }
+
+    fn settings(&self, output: &Path, workers: usize) -> PathBuf {
+        let name = output.file_name().and_then(|name| name.to_str()).expect("a name");
+        let path = self.at(&format!("{name}-{workers}.toml"));
+        let text = format!(
+            "input = ['{}']\noutput = '{}'\nworkers = {workers}\n{}",
+            self.at("shards").display(),
+            output.display(),
+            self.server.settings()
+        );
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    /// Runs in this process.
+    pub(crate) fn run(&self, output: &str, workers: usize, sets: &[&str]) -> isogloss::Result<Outcome> {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let settings = Settings::load(&self.settings(&self.at(output), workers), &sets)?;
+        let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
+        curate(settings, given, self.runtime.handle(), &Stop::default())
+    }
+
+    /// A process that runs and ends with the code and the message of its error.
+    pub(crate) fn process(&self, output: &Path, workers: usize, sets: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command
+            .args(["--exact", "process", "--ignored", "--nocapture"])
+            .env(SETTINGS, self.settings(output, workers))
+            .env(SETS, sets.join("\n"));
+        command
+    }
+
+    /// The rows, counts and audit of an output are those of a run from scratch, in memory, with the same journal, which
+    /// asks nobody; every row is in its source; and the state passes its own checks.
+    pub(crate) fn is_as_from_scratch(&self, output: &str, sets: &[&str], told: &str) {
+        let scratch = self.at("scratch");
+        fs::create_dir_all(scratch.join("state")).expect("a folder");
+        for file in ["journal.redb", "journal.log-0", "journal.log-1"] {
+            let from = self.at(output).join("state").join(file);
+            fs::copy(from, scratch.join("state").join(file)).expect("a journal");
+        }
+        let asked = self.server.bill().all();
+        let sets: Vec<&str> = sets.iter().copied().chain(["state.mode=memory"]).collect();
+        let fresh = self.run("scratch", 1, &sets).expect("a run").manifest;
+        assert_eq!(self.server.bill().all(), asked, "the journal has all answers: {told}");
+        fs::remove_dir_all(scratch).expect("removed");
+        same(&published(&self.at(output)), &fresh, told);
+        let report = verify(&self.at(output), Path::new("/"), &mut |_| {}).expect("read");
+        assert!(report.holds() && report.rows > 0, "{told}: {report}");
+        let tables = verify_state(&self.at(output)).expect("whole");
+        assert!(tables.len() > 5, "{told}: {tables:?}");
+    }
+}
+
+/// Two runs ended alike.
+pub(crate) fn same(one: &Manifest, other: &Manifest, told: &str) {
+    assert_eq!(one.digest, other.digest, "rows: {told}");
+    assert_eq!(one.counts, other.counts, "counts: {told}");
+    assert_eq!(one.audit, other.audit, "audit: {told}");
+}
+
+/// What readers of an output see.
+pub(crate) fn published(output: &Path) -> Manifest {
+    Manifest::load(output).expect("readable").expect("published")
+}
+
+/// Lets a process stop at a point, at the `times`th time: it dies there, or makes the file `waiting` and stays.
+pub(crate) fn stops_at(command: &mut Command, point: &str, times: u32, waiting: Option<&Path>) {
+    command.env(POINT, format!("{point}:{times}"));
+    command.envs(waiting.map(|waiting| (WAITING, waiting)));
+}
+
+/// All shards of the corpora, in order.
+pub(crate) fn corpora() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("part of the checkout");
+        let mut entries: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        entries.sort();
+        entries
+    };
+    let shards = list(&root).into_iter().filter(|path| path.is_dir()).flat_map(|folder| list(&folder));
+    shards.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")).collect()
+}
+
+/// What the process does that a test starts.
+pub(crate) fn obey() {
+    let Ok(path) = std::env::var(SETTINGS) else {
+        eprintln!("skipped: another test starts this one");
+        return;
+    };
+    if let Ok(order) = std::env::var(POINT) {
+        let (point, times) = order.rsplit_once(':').expect("an order");
+        let (point, times) = (point.to_owned(), times.parse::<u32>().expect("a number"));
+        let (waiting, seen) = (std::env::var(WAITING).ok(), AtomicU32::new(0));
+        points::watch(move |reached| {
+            if reached != point || seen.fetch_add(1, Ordering::SeqCst) + 1 != times {
+                return;
+            }
+            if let Some(waiting) = &waiting {
+                fs::write(waiting, "").expect("written");
+            } else {
+                let kill = format!("kill -KILL {}", std::process::id());
+                Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+            }
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    let sets = std::env::var(SETS).unwrap_or_default();
+    let sets: Vec<String> = sets.lines().map(str::to_owned).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
+    let done = Settings::load(Path::new(&path), &sets)
+        .and_then(|settings| curate(settings, given, runtime.handle(), &Stop::default()));
+    std::process::exit(match done {
+        Ok(_) => 0,
+        Err(error) => {
+            terminal::tell(&error);
+            i32::from(error.kind().exit_code())
+        }
+    });
+}
