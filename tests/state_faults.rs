@@ -40,17 +40,19 @@ impl World {
         let pool: Vec<PathBuf> =
             corpora().into_iter().filter(|path| path.to_string_lossy().contains("por_Latn")).collect();
         for (name, shard) in ["a.parquet", "b.parquet"].iter().zip(&pool) {
-            harness.put(name, shard);
+            harness.put(name, Some(shard));
         }
         harness.run("base", 2, &[]).expect("a run");
-        harness.put("b.parquet", &pool[2]);
-        harness.put("c.parquet", &pool[3]);
+        harness.put("b.parquet", Some(&pool[2]));
+        harness.put("c.parquet", Some(&pool[3]));
         copy(&harness.at("base"), &harness.at("whole"));
         let before = harness.server.bill().all();
         let whole = harness.run("whole", 2, &[]).expect("a run").manifest;
         let asked = harness.server.bill().all() - before;
         assert!(asked > 20, "{asked}");
+        assert_eq!(harness.server.bill().again(), 0, "nothing is paid twice");
         harness.is_as_from_scratch("whole", &[], "nothing is damaged");
+        assert_eq!(harness.server.bill().again(), 0, "no answer was paid twice");
         Self { harness, whole, asked }
     }
 

@@ -291,7 +291,7 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     assert!(calls(&wider, "localize").as_u64().is_some_and(|calls| calls > 0), "{wider}");
     assert_eq!(plan(&["--set", "sample.per_lang=3"])["starts_anew"], "sample");
     assert_eq!(plan(&["--set", "score.least_cosine=0.9"])["starts_anew"], "models");
-    assert_eq!(plan(&["--set", "localize.max_tokens=77"])["starts_anew"], serde_json::Value::Null);
+    assert_eq!(plan(&["--set", "localize.reference_chars=777"])["starts_anew"], serde_json::Value::Null);
     put("b.parquet", "vie_Latn");
     let more = plan(&[]);
     assert_eq!((more["added"].as_array().map(Vec::len), more["unchanged"].as_u64()), (Some(1), Some(1)));

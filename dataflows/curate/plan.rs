@@ -3,7 +3,7 @@
 //! **Why**: a changed setting may cost nothing or a thousand calls, and that is to be known before the first of them. What
 //! is new is not read for it: its rows are estimated from those of the state, and said to be estimates.
 
-use super::change::Restart;
+use super::change::{Change, Restart};
 use super::job::Job;
 use crate::error::Result;
 use crate::llm::Role;
@@ -76,7 +76,7 @@ impl Job {
             Some(change) => (change.unread(), self.rows_to_read()),
             None => (self.surveys.iter().map(|survey| survey.row_groups.len()).sum(), self.rows()),
         };
-        let starts_anew = change.and_then(|change| change.restart()).filter(|_| !done).map(Restart::name);
+        let starts_anew = change.and_then(Change::restart).filter(|_| !done).map(Restart::name);
         let roles = if done { Vec::new() } else { self.asked(rows)? };
         Ok(Plan {
             added,
@@ -103,7 +103,7 @@ impl Job {
         let before = change.map(|change| change.before.clone()).unwrap_or_default();
         let natural = |count: i64| u64::try_from(count).unwrap_or(0);
         let read = natural(before.entered(Stage::Read));
-        let restart = change.and_then(|change| change.restart());
+        let restart = change.and_then(Change::restart);
         let mut anew = false;
         let mut roles = Vec::new();
         for (role, stage) in CHAIN {

@@ -270,16 +270,13 @@ fn assemble(
     let widths = (width(&rows), width(&notes));
     let (rows, rows_meta) = rows.finish(false)?;
     let (notes, _) = notes.finish(false)?;
-    let mut file = match rows.packed() {
-        Some((bytes, _)) => {
-            let mut file = File::create(&temporary).map_err(failed)?;
-            file.write_all(&bytes).map_err(failed)?;
-            file
-        }
-        None => {
-            fs::rename(rows.path(), &temporary).map_err(failed)?;
-            File::options().append(true).open(&temporary).map_err(failed)?
-        }
+    let mut file = if let Some((bytes, _)) = rows.packed() {
+        let mut file = File::create(&temporary).map_err(failed)?;
+        file.write_all(&bytes).map_err(failed)?;
+        file
+    } else {
+        fs::rename(rows.path(), &temporary).map_err(failed)?;
+        File::options().append(true).open(&temporary).map_err(failed)?
     };
     let meta = |run: &Run, width: usize, offset: u64| {
         let check = run.packed().map_or(0, |(_, check)| check);

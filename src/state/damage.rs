@@ -10,10 +10,8 @@ pub(crate) fn damaged(path: &Path, how: &str) -> Error {
     let state = path.ancestors().find(|folder| folder.join(EPOCHS).is_dir()).unwrap_or(path);
     let epochs = state.join(EPOCHS);
     // An artefact that is damaged would be taken up again.
-    let too = match path.starts_with(state.join(ARTEFACTS)) {
-        true => format!("`{}` and ", path.display()),
-        false => String::new(),
-    };
+    let artefact = path.starts_with(state.join(ARTEFACTS));
+    let too = if artefact { format!("`{}` and ", path.display()) } else { String::new() };
     Error::unavailable(format!(
         "state damaged: how={how}, path={}, remedy=delete {too}`{}` and run again: it is built anew from artefacts and \
          shards, no answer is paid twice and nothing that was published is lost",

@@ -55,14 +55,13 @@ impl Harness {
         self.folder.path().join(name)
     }
 
-    /// Puts a shard of the corpora under a name, in the place of what stood there.
-    pub(crate) fn put(&self, name: &str, from: &Path) {
-        fs::copy(from, self.at("shards").join(name)).expect("a shard");
-    }
-
-    /// Takes a shard away.
-    pub(crate) fn remove(&self, name: &str) {
-        fs::remove_file(self.at("shards").join(name)).expect("a shard");
+    /// Puts a shard of the corpora under a name, in the place of what stood there; without one, takes that away.
+    pub(crate) fn put(&self, name: &str, from: Option<&Path>) {
+        let path = self.at("shards").join(name);
+        match from {
+            Some(from) => fs::copy(from, path).map(drop).expect("a shard"),
+            None => fs::remove_file(path).expect("a shard"),
+        }
     }
 
     fn settings(&self, output: &Path, workers: usize) -> PathBuf {

@@ -12,14 +12,14 @@ use super::sketch::{Node, Sketch};
 ///
 /// Past `most` leaders a node that resembles no leader stays alone: its other bands must find its like.
 pub(super) struct Leaders {
-    leaders: Vec<(Node, Sketch)>,
+    elected: Vec<(Node, Sketch)>,
     least_resemblance: f64,
     most: u32,
 }
 
 impl Leaders {
     pub(super) fn new(least_resemblance: f64, most: u32) -> Self {
-        Self { leaders: Vec::new(), least_resemblance, most }
+        Self { elected: Vec::new(), least_resemblance, most }
     }
 
     /// The link of the next node, if it does not lead, with its resemblance in millionths.
@@ -27,11 +27,11 @@ impl Leaders {
         let like = |(leader, of_leader): &(Node, Sketch)| {
             Some((*leader, of_leader.resembling(sketch, self.least_resemblance)?))
         };
-        if let Some((leader, resemblance)) = self.leaders.iter().find_map(like) {
+        if let Some((leader, resemblance)) = self.elected.iter().find_map(like) {
             return Some((leader, node, resemblance));
         }
-        if self.leaders.len() < self.most as usize {
-            self.leaders.push((node, sketch.clone()));
+        if self.elected.len() < self.most as usize {
+            self.elected.push((node, sketch.clone()));
         }
         None
     }

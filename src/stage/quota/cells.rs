@@ -60,9 +60,8 @@ pub(crate) fn quota_durable<'s>(
         note(&scored, Reason::LowScore, score)
     });
     let alpha = micros(settings.alpha).clamp(0, 1_000_000).unsigned_abs();
-    let rows = rows.map(move |scored| match scored.score < floor {
-        true => CutIn::Count(scored.row.lang),
-        false => CutIn::Row(scored.cell, scored),
+    let rows = rows.map(move |scored| {
+        if scored.score < floor { CutIn::Count(scored.row.lang) } else { CutIn::Row(scored.cell, scored) }
     });
     let wanted = move |_, all: u64, cells: &[(u32, u64)]| {
         let counts: Vec<u64> = cells.iter().map(|(_, count)| *count).collect();

@@ -113,17 +113,13 @@ impl<R: Stored> Gather for Closure<R> {
             }
             let label = labels.first(&node.to_be_bytes())?.map(|row| node_of(&row[NODE..]));
             let Some(label) = label else {
-                let (old, new) = match change {
-                    Some(change) => change,
+                let Some((old, new)) = change else {
                     // It stood alone, and stays what it was.
-                    None => {
-                        let least =
-                            docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.codec, &row[NODE..]));
-                        if let Some(least) = least {
-                            out.before(Closed::Least(node, least), 1)?;
-                        }
-                        continue;
+                    let least = docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.codec, &row[NODE..]));
+                    if let Some(least) = least {
+                        out.before(Closed::Least(node, least), 1)?;
                     }
+                    continue;
                 };
                 for (row, diff) in [(old.clone(), -1), (new, 1)] {
                     let Some(row) = row else { continue };

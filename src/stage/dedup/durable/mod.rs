@@ -116,7 +116,7 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
 ) -> Clustered<'s, R> {
     let name = |what: &str| ctx.name(what);
     let stop = &ctx.stop;
-    let by_node = |node: Node| prefix_of(node) ^ (node as u64);
+    let by_node = |node: Node| prefix_of(node) ^ prefix_of(node << 64);
     let nodes = gathered(&name("nodes"), rows, move |(node, ..)| by_node(*node), stop, Nodes::new(ctx));
     let keys = nodes.clone().flat_map(|out| match out {
         NodeOut::Band { key, node } => Some((key, node)),

@@ -1,7 +1,7 @@
 //! Verifies pairs: which of those that share a band resemble each other.
 
 use super::sketches::Sketches;
-use super::{Durable, Node};
+use super::{Durable, Node, prefix_of};
 use crate::error::Result;
 use crate::stage::gather::{Gather, Give};
 use crate::state::sorter::Sorter;
@@ -34,7 +34,7 @@ impl Gather for Pairs {
         let mut first = (None, Vec::new());
         while pairs.next()? {
             let pair = u128::from_be_bytes(pairs.key().try_into().unwrap_or_default());
-            let (a, b) = ((pair >> 64) as u64, pair as u64);
+            let (a, b) = (prefix_of(pair), prefix_of(pair << 64));
             if first.0 != Some(a) {
                 first = (Some(a), firsts.of(a)?);
             }
