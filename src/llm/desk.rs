@@ -5,7 +5,7 @@
 //! and where there is none rows wait, until nobody has had an answer for as long as the settings allow.
 //!
 //! A role may have several endpoints. An answer of any of them is found before anybody is asked; which is asked first is a
-//! function of the ask ([`route`]), and so is the order in which answers are looked for.
+//! function of the ask (`route`), and so is the order in which answers are looked for.
 
 use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role, Usage};
 use super::journal::{Entry, Flights, Journal, Landing, Seat, canonical, key_under};
