@@ -136,7 +136,7 @@ impl Script {
             if !all && self.draw.below(3) == 0 {
                 continue;
             }
-            if at >= FRONT_DONE && self.draw.below(4) == 0 {
+            if !all && at >= FRONT_DONE && self.draw.below(4) == 0 {
                 let millis = self.draw.below(usize::try_from(usual.as_millis()).expect("short") + 1);
                 kills.push(Kill::After(Duration::from_millis(millis as u64)));
             }
