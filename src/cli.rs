@@ -279,28 +279,23 @@ pub struct Prune {
 pub enum State {
     /// Count runs, rows and bytes by table.
     #[command(after_help = "Example: isogloss state show out/por")]
-    Show {
-        /// The output folder of a run.
-        output: PathBuf,
-    },
+    Show(Held),
     /// Read all of it and check it; what is damaged is named with its remedy.
     #[command(after_help = "Example: isogloss state verify out/por")]
-    Verify {
-        /// The output folder of a run.
-        output: PathBuf,
-    },
+    Verify(Held),
     /// Make one run of each table, without rows that cancel.
     #[command(after_help = "Example: isogloss state compact out/por")]
-    Compact {
-        /// The output folder of a run.
-        output: PathBuf,
-    },
+    Compact(Held),
     /// Remove files that the state of the current snapshot does not need.
     #[command(after_help = "Example: isogloss state collect out/por")]
-    Collect {
-        /// The output folder of a run.
-        output: PathBuf,
-    },
+    Collect(Held),
+}
+
+/// An output that has state.
+#[derive(Debug, Args)]
+pub struct Held {
+    /// The output folder of a run.
+    pub output: PathBuf,
 }
 
 #[cfg(test)]

@@ -177,9 +177,7 @@ impl Settings {
         for set in sets {
             put(&mut table, set)?;
         }
-        Value::Table(table).try_into().map_err(|cause| {
-            Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" ")))
-        })
+        typed(table, sets)
     }
 
     /// Checks every range, and that each role has its endpoints.
@@ -187,12 +185,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
     pub fn check(&self) -> Result<()> {
-        if !(1..=256).contains(&self.workers) {
-            return Err(Error::config(format!(
-                "setting out of range: key=workers, value={}, range=1..=256, remedy=as many as cores",
-                self.workers
-            )));
-        }
+        check_workers(self.workers)?;
         if self.input.is_empty() {
             return Err(Error::config(
                 "setting missing: key=input, remedy=name shards in the settings or with --input GLOB",
@@ -267,39 +260,50 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if settings cannot be written as TOML.
     pub fn fingerprint(&self) -> Result<u128> {
-        let mut table =
-            Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
-        for key in FREE {
-            forget(&mut table, key);
-        }
-        // A toml table is a sorted map, so the text is canonical.
-        Ok(xxh3_128(table.to_string().as_bytes()))
+        Ok(xxh3_128(canonical(self, &FREE)?.to_string().as_bytes()))
     }
 
     /// As [`fingerprint`](Self::fingerprint), of the settings under these keys (dotted) alone.
     pub(crate) fn fingerprint_of(&self, keys: &[&str]) -> Result<u128> {
-        let mut table =
-            Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
-        for key in FREE {
-            forget(&mut table, key);
-        }
+        let table = Value::Table(canonical(self, &FREE)?);
         let mut text = String::new();
         for key in keys {
-            let mut value = Some(&Value::Table(table.clone())).cloned();
-            for part in key.split('.') {
-                value = value.and_then(|value| value.get(part).cloned());
-            }
-            text.push_str(key);
-            text.push('=');
-            text.push_str(&value.map(|value| value.to_string()).unwrap_or_default());
-            text.push('\n');
+            let value = key.split('.').try_fold(&table, |value, part| value.get(part));
+            text.push_str(&format!("{key}={}\n", value.map(Value::to_string).unwrap_or_default()));
         }
         Ok(xxh3_128(text.as_bytes()))
     }
 }
 
+/// The number of workers is in its range.
+pub(crate) fn check_workers(workers: usize) -> Result<()> {
+    if (1..=256).contains(&workers) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "setting out of range: key=workers, value={workers}, range=1..=256, remedy=as many as cores"
+    )))
+}
+
+/// Settings of a table that `sets` were put into.
+pub(crate) fn typed<T: serde::de::DeserializeOwned>(table: Table, sets: &[String]) -> Result<T> {
+    Value::Table(table)
+        .try_into()
+        .map_err(|cause| Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" "))))
+}
+
+/// Settings as a table without the `free` keys. A toml table is a sorted map, so its text is canonical.
+pub(crate) fn canonical<T: Serialize>(settings: &T, free: &[&str]) -> Result<Table> {
+    let mut table =
+        Table::try_from(settings).map_err(|cause| Error::bug("settings not written").because(cause))?;
+    for key in free {
+        forget(&mut table, key);
+    }
+    Ok(table)
+}
+
 /// Removes a dotted key.
-pub(crate) fn forget(table: &mut Table, key: &str) {
+fn forget(table: &mut Table, key: &str) {
     match key.split_once('.') {
         None => {
             table.remove(key);

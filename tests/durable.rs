@@ -6,7 +6,7 @@ mod durably;
 mod support;
 
 use durably::replay_durably;
-use isogloss::model::{FragmentRow, Scored, Signature, Signed};
+use isogloss::model::{Scored, Signature};
 use isogloss::stage::dedup::DedupSettings;
 use isogloss::stage::near_instruction::NearInstructionSettings;
 use isogloss::stage::quota::QuotaSettings;
@@ -14,27 +14,8 @@ use isogloss::stage::sample::SampleSettings;
 use isogloss::stage::select::{SelectSettings, select};
 use isogloss::stage::threshold::ThresholdSettings;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-use support::replay::{Changes, Manner, Outcome, present, replay};
-use support::scripts::{lang_of, net, scored, signed, toggles};
-
-fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(
-    script: &[Changes<D>],
-    answers: Vec<Outcome<R>>,
-    oracle: impl Fn(&[D]) -> Outcome<R>,
-) -> Result<(), TestCaseError> {
-    for (epoch, answer) in answers.into_iter().enumerate() {
-        let rows = present(&script[..=epoch]);
-        let expected = oracle(&rows);
-        prop_assert_eq!(&answer.kept, &expected.kept, "kept at epoch {}", epoch);
-        prop_assert_eq!(&answer.dropped, &expected.dropped, "dropped at epoch {}", epoch);
-        prop_assert_eq!(answer.kept.len() + answer.dropped.len(), rows.len(), "conserved at epoch {}", epoch);
-        let changed: BTreeSet<&R> = answer.changes.iter().map(|(row, _)| row).collect();
-        prop_assert_eq!(changed.len(), answer.changes.len(), "a change at epoch {} comes twice", epoch);
-    }
-    Ok(())
-}
+use support::replay::{Manner, Outcome, agree, replay};
+use support::scripts::{lang_of, net, rows_alone, scored, signed, toggles};
 
 /// Stages on disk drop the signature once it has done its work.
 fn bare(mut outcome: Outcome<Scored>) -> Outcome<Scored> {
@@ -44,12 +25,6 @@ fn bare(mut outcome: Outcome<Scored>) -> Outcome<Scored> {
 
 fn unsigned(scored: Scored) -> Scored {
     Scored { asked_signature: Signature::default(), ..scored }
-}
-
-fn rows_alone(script: Vec<Changes<Signed>>) -> Vec<Changes<FragmentRow>> {
-    let alone =
-        |changes: Changes<Signed>| changes.into_iter().map(|(signed, diff)| (signed.row, diff)).collect();
-    script.into_iter().map(alone).collect()
 }
 
 fn workers() -> impl Strategy<Value = Vec<usize>> {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use isogloss::model::{FragmentRow, Scored};
+use isogloss::model::Scored;
 use isogloss::stage::dedup::{DedupSettings, dedup};
 use isogloss::stage::near_instruction::{NearInstructionSettings, near_instruction};
 use isogloss::stage::quota::{QuotaSettings, quota};
@@ -12,39 +12,12 @@ use isogloss::stage::select::{SelectSettings, select};
 use isogloss::stage::threshold::{ThresholdSettings, threshold};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-use support::replay::{Changes, Manner, Outcome, present, replay};
-use support::scripts::{lang_of, net, scored, signed, toggles};
+use support::replay::{Changes, Manner, agree, present, replay};
+use support::scripts::{lang_of, net, rows_alone, scored, signed, toggles};
 
 /// Workers from 1 to 3, epochs one by one or all in flight.
 fn manners() -> impl Strategy<Value = Manner> {
     (1..=3usize, any::<bool>()).prop_map(|(workers, wait)| Manner { workers, wait })
-}
-
-/// Compares epoch by epoch, and says that nothing is corrected within one.
-fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(
-    script: &[Changes<D>],
-    answers: Vec<Outcome<R>>,
-    oracle: impl Fn(&[D]) -> Outcome<R>,
-) -> Result<(), TestCaseError> {
-    for (epoch, answer) in answers.into_iter().enumerate() {
-        let rows = present(&script[..=epoch]);
-        let expected = oracle(&rows);
-        prop_assert_eq!(&answer.kept, &expected.kept, "kept at epoch {}", epoch);
-        prop_assert_eq!(&answer.dropped, &expected.dropped, "dropped at epoch {}", epoch);
-        prop_assert_eq!(answer.kept.len() + answer.dropped.len(), rows.len(), "conserved at epoch {}", epoch);
-        let changed: BTreeSet<&R> = answer.changes.iter().map(|(row, _)| row).collect();
-        prop_assert_eq!(changed.len(), answer.changes.len(), "a change at epoch {} comes twice", epoch);
-    }
-    Ok(())
-}
-
-fn signed_rows(scripts: Vec<Changes<isogloss::model::Signed>>) -> Vec<Changes<FragmentRow>> {
-    let bare = |changes: Changes<isogloss::model::Signed>| {
-        changes.into_iter().map(|(signed, diff)| (signed.row, diff))
-    };
-    scripts.into_iter().map(|changes| bare(changes).collect()).collect()
 }
 
 proptest! {
@@ -65,7 +38,7 @@ proptest! {
 
     #[test]
     fn sample_keeps_the_least_ticks_of_each_lang(
-        script in toggles(signed(30, 5), 30).prop_map(signed_rows).prop_map(net),
+        script in toggles(signed(30, 5), 30).prop_map(rows_alone).prop_map(net),
         manner in manners(),
         per_lang in prop::option::of(0..8u64),
         portuguese in prop::option::of(0..8u64),

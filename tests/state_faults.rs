@@ -9,8 +9,7 @@
 #[path = "support/harness.rs"]
 mod harness;
 
-use harness::{Harness, IN_FLIGHT, corpora, published, same, stops_at};
-use isogloss::curate::verify_state;
+use harness::{Harness, IN_FLIGHT, corpora, published, same, stops_at, verify_state};
 use isogloss::sink::manifest::Manifest;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

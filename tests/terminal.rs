@@ -23,6 +23,14 @@ fn isogloss(flags: &[&str]) -> (i32, String, String) {
     (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
 }
 
+/// What a command said that must succeed, with the model files of this machine.
+fn done(flags: &[&str]) -> String {
+    let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
+    let output = command.args(flags).output().expect("started");
+    assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
 #[test]
 fn help_has_every_command_an_example_and_the_exit_codes() {
     let (code, said, _) = isogloss(&["--help"]);
@@ -174,12 +182,6 @@ fn answers_move_to_another_output_and_are_not_paid_again() {
     let at = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(at("run.toml"), format!("input = ['data/corpora/tur_Latn']\n{}", server.settings()))
         .expect("written");
-    let done = |flags: &[&str]| {
-        let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
-        let output = command.args(flags).output().expect("started");
-        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("UTF-8")
-    };
     let ran = |output: &str| {
         done(&["run", &at("run.toml"), "--output", output]);
         std::fs::read_to_string(Path::new(output).join("current/manifest.json")).expect("published")
@@ -245,12 +247,6 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     put("a.parquet", "tur_Latn");
     let text = format!("input = ['{}']\noutput = '{}'\n{}", at("shards"), at("out"), server.settings());
     std::fs::write(at("run.toml"), text).expect("written");
-    let done = |flags: &[&str]| {
-        let mut command = Command::cargo_bin("isogloss").expect("built by cargo");
-        let output = command.args(flags).output().expect("started");
-        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("UTF-8")
-    };
     let plan = |more: &[&str]| -> serde_json::Value {
         let told = done(&[&["plan", &at("run.toml"), "--json"], more].concat());
         serde_json::from_str(told.trim()).expect("JSON")

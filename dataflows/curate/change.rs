@@ -12,16 +12,14 @@ use crate::llm::prompt::Prompts;
 use crate::model::{Lang, Reason, Stage};
 use crate::sink::columns::Versions;
 use crate::sink::manifest::{Manifest, ShardEntry};
-use crate::sink::snapshot::STATE;
 use crate::source::shard::Survey;
 use crate::source::tasks::Task;
-use crate::stage::durable::DurableStages;
 use crate::stage::sign::FORM;
 use crate::state::artefact::{Artefact, name_of, pieces};
 use crate::state::codec::{Codec, Labels, Shape};
 use crate::state::manifest::{FORMAT, Print, StateManifest, StateShard};
 use crate::state::store::Store;
-use crate::stop::Stop;
+use crate::state::tables::Tables;
 use crate::telemetry::Tally;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -278,10 +276,13 @@ impl Change {
         self.missing.len()
     }
 
-    /// The selecting stages over this state.
-    pub(super) fn stages(&self, settings: &Settings, stop: &Stop) -> DurableStages {
-        let bytes = usize::try_from(settings.state.sort_bytes).unwrap_or(usize::MAX);
-        DurableStages::new(Arc::clone(&self.store), self.codec.clone(), &settings.sign, bytes, stop)
+    /// The tables of the state.
+    pub(super) fn tables(&self, settings: &Settings) -> Tables {
+        Tables {
+            store: Arc::clone(&self.store),
+            codec: self.codec.clone(),
+            sort_bytes: usize::try_from(settings.state.sort_bytes).unwrap_or(usize::MAX),
+        }
     }
 
     /// Makes artefacts of the pieces of shards that are read to their end.
@@ -323,15 +324,6 @@ impl Change {
         };
         self.members.iter().filter_map(of).collect()
     }
-}
-
-/// Reads all of the state of what readers of an output see, and checks it; gives back rows and bytes by table.
-///
-/// # Errors
-/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names what is damaged, and what to delete.
-pub fn verify_state(output: &Path) -> Result<BTreeMap<String, (u64, u64)>> {
-    let Some(known) = Manifest::load(output)? else { return Ok(BTreeMap::new()) };
-    Store::verify(&output.join(STATE), known.state_name()?)
 }
 
 /// All shards, by key. Labels of new ones are 0.

@@ -12,7 +12,7 @@
 use super::change::{Change, Restart, needed};
 use super::front::{Front, front};
 use super::job::Job;
-use super::models::{credits, english, native};
+use super::models::{credits, english, rewrite};
 use super::outcome::{Outcome, Work, costs_of};
 use super::run::{KEEP, manifest_from, standing};
 use super::wire::{Share, counted, finished, tally_of};
@@ -22,7 +22,7 @@ use crate::points::reached;
 use crate::sink::audit::{AuditContext, Before, audit};
 use crate::sink::card::card;
 use crate::sink::manifest::{AuditFile, Part};
-use crate::sink::parts::{self, PartContext};
+use crate::sink::parts::PartContext;
 use crate::sink::snapshot::AUDIT;
 use crate::source::list::Shard;
 use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
@@ -213,13 +213,9 @@ impl Pass {
             store: job.output.store(),
             before: Before { files, below },
         };
-        let stages = change.stages(&job.settings, stop);
-        let ledger = LedgerContext {
-            store: Arc::clone(&change.store),
-            codec: change.codec.clone(),
-            shape: Shape::of(&SignSettings::instructions()),
-            sort_bytes: usize::try_from(job.settings.state.sort_bytes).unwrap_or(usize::MAX),
-        };
+        let tables = change.tables(&job.settings);
+        let stages = DurableStages::new(tables.clone(), &job.settings.sign, stop);
+        let ledger = LedgerContext { tables, shape: Shape::of(&SignSettings::instructions()) };
         Ok(Self {
             job: Arc::clone(job),
             restart: change.restart,
@@ -302,10 +298,10 @@ fn again<'s>(
     table: Option<&str>,
     stop: &Stop,
 ) -> VecCollection<'s, Epoch, FragmentRow> {
-    let view = table.map(|table| pass.ledger.store.table(table)).unwrap_or_default();
+    let view = table.map(|table| pass.ledger.tables.store.table(table)).unwrap_or_default();
     let (pass, index, peers) = (Arc::clone(pass), scope.index(), scope.peers());
     feed(scope, name, stop, move |out| {
-        each(&view, index, peers, |key| out.now(pass.ledger.codec.by_tick(&mut { key }), 1))
+        each(&view, index, peers, |key| out.now(pass.ledger.tables.codec.by_tick(&mut { key }), 1))
     })
 }
 
@@ -389,17 +385,12 @@ fn build(
             Settled::Ended(row, _) => by_tick(row),
         };
         gathered("record", settled.clone(), route, &stop, Recording::new(&pass.ledger));
-        let model_notes = settled
-            .clone()
-            .flat_map(|settled| match settled {
-                Settled::Ended(row, verdict) => Some(Note { place: row.place, lang: row.lang, verdict }),
-                Settled::Scored(_) => None,
-            })
-            .concat(asked.clone().flat_map(|out| match out {
+        let model_notes =
+            settled.clone().flat_map(Settled::note).concat(asked.clone().flat_map(|out| match out {
                 AskOut::Note(note) => Some(note),
                 _ => None,
             }));
-        let scored = settled.flat_map(scored_of).concat(asked.flat_map(|out| match out {
+        let scored = settled.flat_map(Settled::scored).concat(asked.flat_map(|out| match out {
             AskOut::Scored(scored) => Some(scored),
             _ => None,
         }));
@@ -407,9 +398,7 @@ fn build(
         let chosen = stages.select(scored, &job.settings.select);
         let kept = counted(chosen.kept.inner, Stage::Localize, &collect, |row| row.row.lang).as_collection();
         let ctx = RepartsContext {
-            store: Arc::clone(&pass.ledger.store),
-            codec: pass.ledger.codec.clone(),
-            sort_bytes: pass.ledger.sort_bytes,
+            tables: pass.ledger.tables.clone(),
             parts: Arc::clone(&pass.parts),
             known: job.known.clone(),
             wanted: Arc::clone(&pass.wanted),
@@ -421,15 +410,7 @@ fn build(
             Repart::Wanted(wanted) => Some(wanted),
             _ => None,
         });
-        let bundles = reread(rewritten, Route::Shard, &pass.rereading, &second, &stop);
-        let localized = native(
-            english(bundles, &job.roles, &runtime, &stop, None),
-            &job.roles,
-            &runtime,
-            &stop,
-            &job.progress,
-        );
-        let (written, ended) = parts::write(localized, Arc::clone(&pass.parts), second, stop.clone());
+        let (written, ended) = rewrite(rewritten, job, &pass.rereading, &pass.parts, second, &runtime, &stop);
         let standing = reparted.clone().inner.flat_map(|(out, _, _)| match out {
             Repart::Standing(part) => Some(*part),
             _ => None,
@@ -451,13 +432,6 @@ fn build(
     move || finished(share, 0, &passes)
 }
 
-fn scored_of(settled: Settled) -> Option<Scored> {
-    match settled {
-        Settled::Scored(scored) => Some(scored),
-        Settled::Ended(..) => None,
-    }
-}
-
 /// All scored exchanges, where selection starts anew.
 fn scored_again<'s>(
     scope: Scope<'s, Epoch>,
@@ -465,10 +439,10 @@ fn scored_again<'s>(
     wanted: bool,
     stop: &Stop,
 ) -> VecCollection<'s, Epoch, Scored> {
-    let view = if wanted { pass.ledger.store.table("scored") } else { View::default() };
+    let view = if wanted { pass.ledger.tables.store.table("scored") } else { View::default() };
     let (pass, index, peers) = (Arc::clone(pass), scope.index(), scope.peers());
     feed(scope, "scored_again", stop, move |out| {
-        each(&view, index, peers, |key| match scored_of(pass.ledger.settled(key)?) {
+        each(&view, index, peers, |key| match pass.ledger.settled(key)?.scored() {
             Some(scored) => out.now(scored, 1),
             None => Ok(()),
         })

@@ -23,7 +23,7 @@ pub mod roles;
 mod run;
 mod wire;
 
-pub use change::{Change, Restart, verify_state};
+pub use change::{Change, Restart};
 pub use job::{Given, Job, prepare};
 pub use outcome::{Outcome, Work};
 pub use plan::{Asked, Plan};

@@ -3,8 +3,11 @@
 use super::job::Job;
 use super::roles::Roles;
 use crate::llm::consult::consult;
-use crate::model::{Bundle, Epoch, Stage};
+use crate::model::{Bundle, Epoch, Note, Stage};
+use crate::sink::manifest::Part;
+use crate::sink::parts::{self, PartContext};
 use crate::source::Credits;
+use crate::stage::reread::{Rereading, Route, Wanted, reread};
 use crate::stop::Stop;
 use crate::telemetry::Progress;
 use std::rc::Rc;
@@ -53,8 +56,25 @@ fn told<'s>(
     })
 }
 
+/// The second pass: selected rows are read again, the journal answers what the first pass asked, localize is asked, and
+/// parts are written. Gives the parts, and the end of each row.
+pub(super) fn rewrite<'s>(
+    wanted: Stream<'s, Epoch, Vec<Wanted>>,
+    job: &Job,
+    rereading: &Arc<Rereading>,
+    parts: &Arc<PartContext>,
+    credits: Rc<Credits>,
+    runtime: &Handle,
+    stop: &Stop,
+) -> (Stream<'s, Epoch, Vec<Part>>, Stream<'s, Epoch, Vec<Note>>) {
+    let bundles = reread(wanted, Route::Shard, rereading, &credits, stop);
+    let bundles = english(bundles, &job.roles, runtime, stop, None);
+    let localized = native(bundles, &job.roles, runtime, stop, &job.progress);
+    parts::write(localized, Arc::clone(parts), credits, stop.clone())
+}
+
 /// Localize: asked of selected exchanges alone.
-pub(super) fn native<'s>(
+fn native<'s>(
     bundles: Stream<'s, Epoch, Bundle>,
     roles: &Roles,
     runtime: &Handle,

@@ -108,10 +108,8 @@ pub(super) fn costs_of(roles: &Roles) -> Costs {
 struct Report<'a> {
     ran: bool,
     digest: String,
-    added: &'a [String],
-    replaced: &'a [String],
-    removed: &'a [String],
-    unchanged: usize,
+    #[serde(flatten)]
+    delta: &'a Delta,
     starts_anew: &'static str,
     row_groups_read: usize,
     rows: BTreeMap<&'static str, u64>,
@@ -133,10 +131,7 @@ impl Outcome {
         let report = Report {
             ran: self.ran,
             digest: format!("{:032x}", self.manifest.digest),
-            added: &self.delta.added,
-            replaced: &self.delta.replaced,
-            removed: &self.delta.removed,
-            unchanged: self.delta.unchanged.len(),
+            delta: &self.delta,
             starts_anew: self.starts_anew.unwrap_or("nothing"),
             row_groups_read: self.row_groups_read,
             rows: self.manifest.rows_by_lang().into_iter().map(|(lang, rows)| (lang.tag(), rows)).collect(),

@@ -17,13 +17,8 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// Shards, by key.
-    pub added: Vec<String>,
-    /// Shards with other bytes.
-    pub replaced: Vec<String>,
-    /// Shards that are no longer wanted.
-    pub removed: Vec<String>,
-    /// Shards that are as they were.
-    pub unchanged: usize,
+    #[serde(flatten)]
+    pub delta: Delta,
     /// Whether the snapshot is what the run would make.
     pub done: bool,
     /// The first stage that starts anew from the table of the stage before.
@@ -68,7 +63,6 @@ impl Job {
     /// # Errors
     /// A journal that cannot be read.
     pub fn plan(&self) -> Result<Plan> {
-        let Delta { added, replaced, removed, unchanged } = self.delta();
         let change = self.change();
         let done = self.is_done();
         let (row_groups, rows) = match change {
@@ -78,17 +72,7 @@ impl Job {
         };
         let starts_anew = change.and_then(Change::restart).filter(|_| !done).map(Restart::name);
         let roles = if done { Vec::new() } else { self.asked(rows)? };
-        Ok(Plan {
-            added,
-            replaced,
-            removed,
-            unchanged: unchanged.len(),
-            done,
-            starts_anew,
-            row_groups,
-            rows,
-            roles,
-        })
+        Ok(Plan { delta: self.delta(), done, starts_anew, row_groups, rows, roles })
     }
 
     fn asked(&self, new_rows: u64) -> Result<Vec<Asked>> {
@@ -154,15 +138,9 @@ fn ceiling(value: f64) -> u64 {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "shards: {} added, {} replaced, {} removed, {} unchanged",
-            self.added.len(),
-            self.replaced.len(),
-            self.removed.len(),
-            self.unchanged
-        )?;
-        for (sign, keys) in [("+", &self.added), ("~", &self.replaced), ("-", &self.removed)] {
+        writeln!(f, "{}", self.delta)?;
+        let Delta { added, replaced, removed, .. } = &self.delta;
+        for (sign, keys) in [("+", added), ("~", replaced), ("-", removed)] {
             for key in keys {
                 writeln!(f, "  {sign} {}", crate::telemetry::plain::plain(key))?;
             }

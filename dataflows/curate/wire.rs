@@ -2,18 +2,17 @@
 
 use super::front::{Front, front};
 use super::job::Job;
-use super::models::{credits, english, native};
+use super::models::{credits, english, rewrite};
 use crate::error::{Error, Result};
 use crate::model::{Bundle, Epoch, Lang, Note, Stage};
 use crate::sink::audit::{AuditContext, Audited, Before, audit};
 use crate::sink::manifest::Part;
-use crate::sink::parts;
 use crate::source::Credits;
 use crate::stage::dedup::{DedupState, MemoryDedup};
 use crate::stage::pieces::ReadCounts;
 use crate::stage::reread::{Route, Wanted, reread};
 use crate::stage::reuse::{Reused, reuse};
-use crate::stage::settle::{Settled, Updates, settle};
+use crate::stage::settle::{Updates, settle};
 use crate::stage::sign::{SignSettings, Signer};
 use crate::stage::{sample, select};
 use crate::stop::Stop;
@@ -76,29 +75,15 @@ pub(super) fn build(
         let bundles = counted_rows(bundles, Stage::Translate, &collect);
         let scored = english(bundles, &job.roles, &runtime, &stop, Some(&job.progress));
         let settled = settle(scored, Signer::new(&SignSettings::instructions()), job.settings.seed, first);
-        let failed = settled.clone().flat_map(|(settled, epoch, diff)| match settled {
-            Settled::Ended(row, verdict) => {
-                Some((Note { place: row.place, lang: row.lang, verdict }, epoch, diff))
-            }
-            Settled::Scored(_) => None,
-        });
-        let scored = settled.flat_map(|(settled, epoch, diff)| match settled {
-            Settled::Scored(scored) => Some((scored, epoch, diff)),
-            Settled::Ended(..) => None,
-        });
+        let failed =
+            settled.clone().flat_map(|(settled, epoch, diff)| settled.note().map(|note| (note, epoch, diff)));
+        let scored =
+            settled.flat_map(|(settled, epoch, diff)| settled.scored().map(|scored| (scored, epoch, diff)));
         let chosen = select::select(scored.as_collection(), &job.settings.select);
         let chosen_rows = counted(chosen.kept.inner, Stage::Localize, &collect, |row| row.row.lang);
         let Reused { wanted, parts: standing, notes: stood } =
             reuse(chosen_rows, Arc::clone(&job.parts), job.known.clone(), stop.clone());
-        let bundles = reread(wanted, Route::Shard, &job.rereading, &second, &stop);
-        let localized = native(
-            english(bundles, &job.roles, &runtime, &stop, None),
-            &job.roles,
-            &runtime,
-            &stop,
-            &job.progress,
-        );
-        let (parts, ended) = parts::write(localized, Arc::clone(&job.parts), second, stop.clone());
+        let (parts, ended) = rewrite(wanted, &job, &job.rereading, &job.parts, second, &runtime, &stop);
 
         let kept = Rc::clone(&collect);
         parts.concat(standing).inspect(move |part| kept.borrow_mut().parts.push(part.clone()));

@@ -25,10 +25,8 @@ pub struct Outcome {
 struct Report<'a> {
     ran: bool,
     digest: String,
-    added: &'a [String],
-    replaced: &'a [String],
-    removed: &'a [String],
-    unchanged: usize,
+    #[serde(flatten)]
+    delta: &'a Delta,
     counts: &'a Counts,
     text_in_flight_bytes: u64,
     seconds: f64,
@@ -44,10 +42,7 @@ impl Outcome {
         let report = Report {
             ran: self.ran,
             digest: format!("{:032x}", self.list.digest),
-            added: &self.delta.added,
-            replaced: &self.delta.replaced,
-            removed: &self.delta.removed,
-            unchanged: self.delta.unchanged.len(),
+            delta: &self.delta,
             counts: &self.list.counts,
             text_in_flight_bytes: self.in_flight,
             seconds: self.seconds,

@@ -1,13 +1,13 @@
 //! What a run of dedup can be told: flags, and `--set` for the rest.
 
-use crate::config::{forget, put};
+use crate::config::{canonical, check_workers, put, typed};
 use crate::error::{Error, Result};
 use crate::source::SourceSettings;
 use crate::stage::dedup::DedupSettings;
 use crate::stage::sign::{FORM, SignSettings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use toml::{Table, Value};
+use toml::Table;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Everything that a run of dedup can be told.
@@ -65,9 +65,7 @@ impl Settings {
         for set in sets {
             put(&mut table, set)?;
         }
-        Value::Table(table).try_into().map_err(|cause| {
-            Error::config(format!("{}, with {}", cause.to_string().trim_end(), sets.join(" ")))
-        })
+        typed(table, sets)
     }
 
     /// Checks every range.
@@ -75,12 +73,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) that names key, value, range and remedy.
     pub fn check(&self) -> Result<()> {
-        if !(1..=256).contains(&self.workers) {
-            return Err(Error::config(format!(
-                "setting out of range: key=workers, value={}, range=1..=256, remedy=as many as cores",
-                self.workers
-            )));
-        }
+        check_workers(self.workers)?;
         if self.input.is_empty() {
             return Err(Error::config("setting missing: key=input, remedy=name shards with --input GLOB"));
         }
@@ -94,12 +87,7 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if settings cannot be written as TOML.
     pub fn fingerprint(&self) -> Result<u128> {
-        let mut table =
-            Table::try_from(self).map_err(|cause| Error::bug("settings not written").because(cause))?;
-        for key in FREE {
-            forget(&mut table, key);
-        }
-        // A toml table is a sorted map, so the text is canonical.
+        let table = canonical(self, &FREE)?;
         let text = format!("{table}\nform = {FORM}\nversion = {}", env!("CARGO_PKG_VERSION"));
         Ok(xxh3_128(text.as_bytes()))
     }

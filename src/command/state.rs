@@ -13,25 +13,25 @@ use std::path::Path;
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no output;
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if another run uses it, or its state is damaged.
 pub fn state(flags: &cli::State) -> Result<()> {
-    let (cli::State::Show { output }
-    | cli::State::Verify { output }
-    | cli::State::Compact { output }
-    | cli::State::Collect { output }) = flags;
-    let (_lock, snapshot) = opened(output)?;
-    let folder = output.join(STATE);
+    let (cli::State::Show(held)
+    | cli::State::Verify(held)
+    | cli::State::Compact(held)
+    | cli::State::Collect(held)) = flags;
+    let (_lock, snapshot) = opened(&held.output)?;
+    let folder = held.output.join(STATE);
     match flags {
-        cli::State::Show { .. } => terminal::say(upkeep::show(&folder, snapshot)?),
-        cli::State::Verify { .. } => {
+        cli::State::Show(_) => terminal::say(upkeep::show(&folder, snapshot)?),
+        cli::State::Verify(_) => {
             let upkeep::Verified { tables, artefacts, rows, bytes } = upkeep::verify(&folder, snapshot)?;
             terminal::say(format_args!(
                 "state holds: tables={tables}, artefacts={artefacts}, rows={rows}, bytes={bytes}"
             ));
         }
-        cli::State::Compact { .. } => {
+        cli::State::Compact(_) => {
             let (before, after) = upkeep::compact(&folder, snapshot)?;
             terminal::say(format_args!("compacted: bytes before={before}, after={after}"));
         }
-        cli::State::Collect { .. } => {
+        cli::State::Collect(_) => {
             terminal::say(format_args!("collected: files={}", upkeep::collect(&folder, snapshot)?));
         }
     }

@@ -14,6 +14,7 @@ use crate::config::Audit;
 use crate::error::{Error, Result};
 use crate::model::{Epoch, Lang, Note, Place, Ruling, Stage, Verdict};
 use crate::stage::gather::NOW;
+use crate::state::damage::damaged;
 use crate::stop::Stop;
 use crate::telemetry::Tally;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -126,7 +127,9 @@ impl Held {
                 && let Some(path) = ctx.before.files.get(&shard)
             {
                 let below = |note: &Note| ctx.before.below.is_none_or(|below| note.verdict.stage < below);
-                notes.extend(read_file(path, shard)?.into_iter().filter(below).map(|note| (note, 1)));
+                notes.extend(
+                    read_file(&ctx.store, path, shard)?.into_iter().filter(below).map(|note| (note, 1)),
+                );
             }
             consolidate(notes);
             self.files.remove(&shard);
@@ -192,13 +195,8 @@ fn batch_of(notes: &[(Note, isize)], key: &str) -> Result<RecordBatch> {
 }
 
 /// The notes of one shard, as they were written.
-fn read_file(path: &Path, shard: u32) -> Result<Vec<Note>> {
-    let unfit = || {
-        Error::unavailable(format!(
-            "audit not understood: path={}, remedy=delete the folder `epochs` of the state and run again",
-            path.display()
-        ))
-    };
+fn read_file(store: &Path, path: &Path, shard: u32) -> Result<Vec<Note>> {
+    let unfit = || damaged(store, &format!("audit not understood: name={}", path.display()));
     let file =
         std::fs::File::open(path).map_err(|cause| super::file::away("audit unreadable", path, cause))?;
     let reader =

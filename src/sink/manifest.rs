@@ -172,8 +172,8 @@ pub struct Count {
     pub count: i64,
 }
 
-/// How the wanted shards differ from a manifest, by key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How the wanted shards differ from a manifest, by key. In JSON the unchanged ones are a count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Delta {
     /// Wanted and new.
     pub added: Vec<String>,
@@ -182,6 +182,7 @@ pub struct Delta {
     /// No longer wanted.
     pub removed: Vec<String>,
     /// As before.
+    #[serde(serialize_with = "count")]
     pub unchanged: Vec<String>,
 }
 
@@ -332,6 +333,10 @@ impl Manifest {
     pub fn delta(&self, wanted: &[ShardEntry]) -> Delta {
         Delta::between(&self.shards, wanted)
     }
+}
+
+fn count<S: serde::Serializer>(keys: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    keys.len().serialize(serializer)
 }
 
 impl Delta {

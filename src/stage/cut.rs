@@ -11,8 +11,8 @@ use crate::model::{Epoch, FragmentRow, Lang, Scored};
 use crate::state::codec::{self, Codec, PLACE, RANK, Shape, scored_width};
 use crate::state::merge::Merge;
 use crate::state::sorter::Sorter;
-use crate::state::store::Store;
 use crate::state::table::View;
+use crate::state::tables::Tables;
 use crate::stop::Stop;
 use differential_dataflow::{ExchangeData, VecCollection};
 use serde::{Deserialize, Serialize};
@@ -90,10 +90,8 @@ pub(crate) type Wanted = Arc<dyn Fn(Lang, u64, &[(u32, u64)]) -> Vec<u64> + Send
 #[derive(Clone)]
 pub(crate) struct CutContext {
     pub(crate) stage: &'static str,
-    pub(crate) store: Arc<Store>,
-    pub(crate) codec: Codec,
+    pub(crate) tables: Tables,
     pub(crate) shape: Shape,
-    pub(crate) sort_bytes: usize,
     pub(crate) stop: Stop,
 }
 
@@ -110,7 +108,7 @@ pub(crate) fn cut<'s, T: CutRow>(
         };
         u64::from(lang.index()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
     };
-    let sorter = Sorter::new(ctx.stage, GROUP + T::width(ctx.shape), ctx.sort_bytes, ctx.store.scratch());
+    let sorter = ctx.tables.sorter(ctx.stage, GROUP + T::width(ctx.shape));
     let cut = Cut {
         ctx: ctx.clone(),
         wanted,
@@ -162,7 +160,7 @@ impl<T: CutRow> Gather for Cut<T> {
                 self.key.clear();
                 codec::put_lang(row.lang(), &mut self.key);
                 self.key.extend_from_slice(&cell.to_be_bytes());
-                row.put(&self.ctx.codec, self.ctx.shape, &mut self.key)?;
+                row.put(&self.ctx.tables.codec, self.ctx.shape, &mut self.key)?;
                 self.sorter.push(&self.key, i32::try_from(diff).unwrap_or(i32::MAX))?;
             }
         }
@@ -172,15 +170,15 @@ impl<T: CutRow> Gather for Cut<T> {
     fn work(self, out: &mut Give<'_, (bool, T)>) -> Result<()> {
         let Self { ctx, wanted, sorter, counts, .. } = self;
         let name = |what: &str| format!("{}/{what}", ctx.stage);
-        let (run, meta) = sorter.finish()?.into_run(ctx.store.path())?;
+        let (run, meta) = sorter.finish()?.into_run(ctx.tables.store.path())?;
         let run = Arc::new(run);
         let delta = View::new(vec![Arc::clone(&run)]);
         let mut langs: BTreeSet<Lang> =
             counts.iter().filter(|(_, count)| **count != 0).map(|(lang, _)| *lang).collect();
         langs.extend(langs_of(&delta)?);
-        let stated = Sorter::new("cuts", GROUP + 16 + T::RANK, ctx.sort_bytes, ctx.store.scratch());
-        let table = ctx.store.table(&name("rows"));
-        let mut groups = Groups { cuts: ctx.store.table(&name("cuts")), rank: T::RANK, stated };
+        let stated = ctx.tables.sorter("cuts", GROUP + 16 + T::RANK);
+        let table = ctx.tables.store.table(&name("rows"));
+        let mut groups = Groups { cuts: ctx.tables.store.table(&name("cuts")), rank: T::RANK, stated };
         let all = table.with(&delta);
         let mut own = delta.finder()?;
         for lang in langs {
@@ -220,7 +218,7 @@ impl<T: CutRow> Gather for Cut<T> {
                 let mut moved = |key: &[u8], kept: bool| {
                     // A row of the delta is told below, where it ends up.
                     if own.first(key)?.is_none() {
-                        let row = T::take(&ctx.codec, ctx.shape, &key[GROUP..]);
+                        let row = T::take(&ctx.tables.codec, ctx.shape, &key[GROUP..]);
                         out.now((kept, row.clone()), 1)?;
                         out.now((!kept, row), -1)?;
                     }
@@ -234,7 +232,7 @@ impl<T: CutRow> Gather for Cut<T> {
                 let side = |held: &BTreeMap<u32, Held>| {
                     held.get(&cell).is_some_and(|held| ranks_within::<T>(key, &held.last))
                 };
-                let row = T::take(&ctx.codec, ctx.shape, &key[GROUP..]);
+                let row = T::take(&ctx.tables.codec, ctx.shape, &key[GROUP..]);
                 match count {
                     1 => out.now((side(&held), row), 1)?,
                     -1 => out.now((side(&before), row), -1)?,
@@ -248,8 +246,8 @@ impl<T: CutRow> Gather for Cut<T> {
             }
             groups.save(lang, &before, &held)?;
         }
-        ctx.store.add_shared(&name("rows"), run, meta);
-        ctx.store.add(&name("cuts"), groups.stated.finish()?.into_run(ctx.store.path())?);
+        ctx.tables.store.add_shared(&name("rows"), run, meta);
+        ctx.tables.store.add(&name("cuts"), groups.stated.finish()?.into_run(ctx.tables.store.path())?);
         Ok(())
     }
 }

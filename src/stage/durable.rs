@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::model::{Epoch, FragmentRow, Scored, Signature, Signed};
 use crate::state::codec::{Codec, Labels, Shape};
 use crate::state::store::Store;
+use crate::state::tables::Tables;
 use crate::stop::Stop;
 use differential_dataflow::VecCollection;
 use std::path::Path;
@@ -25,11 +26,9 @@ use std::sync::Arc;
 /// Stages over one state.
 #[derive(Clone)]
 pub struct DurableStages {
-    pub(crate) store: Arc<Store>,
-    pub(crate) codec: Codec,
+    tables: Tables,
     signatures: Shape,
     instructions: Shape,
-    sort_bytes: usize,
     stop: Stop,
     checks: [Arc<Check>; 2],
 }
@@ -43,19 +42,11 @@ impl Shape {
 
 impl DurableStages {
     /// Stages over an open state.
-    pub(crate) fn new(
-        store: Arc<Store>,
-        codec: Codec,
-        sign: &SignSettings,
-        sort_bytes: usize,
-        stop: &Stop,
-    ) -> Self {
+    pub(crate) fn new(tables: Tables, sign: &SignSettings, stop: &Stop) -> Self {
         Self {
-            store,
-            codec,
+            tables,
             signatures: Shape::of(sign),
             instructions: Shape::of(&SignSettings::instructions()),
-            sort_bytes,
             stop: stop.clone(),
             checks: Default::default(),
         }
@@ -78,11 +69,9 @@ impl DurableStages {
         store.start_merging()?;
         let shape = Shape { bands, sketch };
         Ok(Self {
-            store: Arc::new(store),
-            codec: Codec::new(Labels::plain(shards)),
+            tables: Tables { store: Arc::new(store), codec: Codec::new(Labels::plain(shards)), sort_bytes },
             signatures: shape,
             instructions: shape,
-            sort_bytes,
             stop: Stop::default(),
             checks: Default::default(),
         })
@@ -103,7 +92,7 @@ impl DurableStages {
             return Err(error);
         }
         self.checked()?;
-        self.store.commit(u128::from(epoch), self.store.base().clone())?;
+        self.tables.store.commit(u128::from(epoch), self.tables.store.base().clone())?;
         Store::collect(folder, u128::from(epoch))?;
         Ok(())
     }
@@ -113,32 +102,24 @@ impl DurableStages {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the remedy if not.
     pub(crate) fn checked(&self) -> Result<()> {
-        self.checks[0].agrees("dedup")?;
-        self.checks[1].agrees("near_instruction")
+        let folder = self.tables.store.folder();
+        self.checks[0].agrees("dedup", folder)?;
+        self.checks[1].agrees("near_instruction", folder)
     }
 
     fn cluster(&self, stage: &'static str, shape: Shape, settings: DedupSettings, check: usize) -> Durable {
         Durable {
             stage,
-            store: Arc::clone(&self.store),
-            codec: self.codec.clone(),
+            tables: self.tables.clone(),
             shape,
             settings,
-            sort_bytes: self.sort_bytes,
             stop: self.stop.clone(),
             check: Arc::clone(&self.checks[check]),
         }
     }
 
     pub(crate) fn cut(&self, stage: &'static str, shape: Shape) -> CutContext {
-        CutContext {
-            stage,
-            store: Arc::clone(&self.store),
-            codec: self.codec.clone(),
-            shape,
-            sort_bytes: self.sort_bytes,
-            stop: self.stop.clone(),
-        }
+        CutContext { stage, tables: self.tables.clone(), shape, stop: self.stop.clone() }
     }
 
     /// As [`dedup`](super::dedup::dedup): the changes of a delta.

@@ -9,11 +9,14 @@ use crate::model::Epoch;
 use crate::source::prefetch::{Ahead, Prefetch};
 use crate::stop::Stop;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::scheduling::{Activator, SyncActivator};
 
 /// The epoch of what stood before.
 pub(crate) const BEFORE: Epoch = 0;
@@ -49,6 +52,7 @@ pub(crate) trait Gather: Send + 'static {
 }
 
 type Batch<T> = (Epoch, Vec<(T, Epoch, isize)>);
+type Output<T> = OutputBuilder<Epoch, CapacityContainerBuilder<Vec<(T, Epoch, isize)>>>;
 
 /// Takes results on their way.
 pub(crate) struct Give<'a, T> {
@@ -85,6 +89,58 @@ impl<T> Give<'_, T> {
     }
 }
 
+/// Work on a thread of its own, and the operator's end of it: results go out as fast as they are taken.
+struct Working<T> {
+    name: String,
+    stop: Stop,
+    again: Activator,
+    wake: SyncActivator,
+    thread: Option<Prefetch<Batch<T>>>,
+    /// Held until the work is done; on a stop it stays, as a stopped run must not look like a complete one.
+    held: Option<Capability<Epoch>>,
+}
+
+impl<T: ExchangeData> Working<T> {
+    /// For an operator of this address.
+    fn new(scope: Scope<'_, Epoch>, name: &str, stop: &Stop, address: Rc<[usize]>) -> Self {
+        let wake = scope.worker().sync_activator_for(address.to_vec());
+        let again = scope.activator_for(address);
+        Self { name: name.to_owned(), stop: stop.clone(), again, wake, thread: None, held: None }
+    }
+
+    fn start(&mut self, work: impl FnOnce(&mut Give<'_, T>) -> Result<()> + Send + 'static) {
+        let started = Prefetch::work(&self.name, &self.stop, self.wake.clone(), move |send| {
+            let mut give = Give { epoch: NOW, batch: Vec::new(), send };
+            work(&mut give)?;
+            give.flush()
+        });
+        self.thread = started.map_err(|error| self.stop.raise(error)).ok();
+    }
+
+    /// Hands on what is there.
+    fn step(&mut self, output: &mut Output<T>) {
+        if self.stop.is_raised() {
+            self.thread = None;
+            return;
+        }
+        let Some(thread) = &self.thread else { return };
+        match thread.poll() {
+            Ahead::Ready((epoch, mut batch)) => {
+                if let Some(held) = &self.held {
+                    output.activate().session(&held.delayed(&epoch)).give_container(&mut batch);
+                }
+                self.again.activate();
+            }
+            Ahead::Pending => {}
+            Ahead::Ended if self.stop.is_raised() => {}
+            Ahead::Ended => {
+                self.thread = None;
+                self.held = None;
+            }
+        }
+    }
+}
+
 /// Wires it. Updates of both epochs are taken alike.
 pub(crate) fn gathered<'s, G: Gather>(
     name: &str,
@@ -98,18 +154,13 @@ pub(crate) fn gathered<'s, G: Gather>(
     let exchange = Exchange::new(move |update: &(G::In, Epoch, isize)| route(&update.0));
     let mut input = builder.new_input(updates.inner, exchange);
     let (output, results) = builder.new_output();
-    let mut output =
-        OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(G::Out, Epoch, isize)>>>::from(output);
-    let address = builder.operator_info().address;
-    let again = scope.activator_for(std::rc::Rc::clone(&address));
-    let wake = scope.worker().sync_activator_for(address.to_vec());
-    let (name, stop) = (name.to_owned(), stop.clone());
+    let mut output = Output::<G::Out>::from(output);
+    let mut working = Working::new(scope, name, stop, builder.operator_info().address);
+    let stop = stop.clone();
     builder.build(move |capabilities| {
-        // Held until the work is done; on a stop it stays, as a stopped run must not look like a complete one.
-        let mut held = capabilities.into_iter().next();
+        working.held = capabilities.into_iter().next();
         let mut idle = !gather.always();
         let mut gather = Some(gather);
-        let mut working: Option<Prefetch<Batch<G::Out>>> = None;
         move |frontiers| {
             input.for_each(|_, updates| {
                 idle &= updates.is_empty();
@@ -121,44 +172,24 @@ pub(crate) fn gathered<'s, G: Gather>(
                     }
                 }
             });
-            if stop.is_raised() {
-                working = None;
-                return;
-            }
-            if gather.is_some() && !frontiers.iter().any(|frontier| frontier.less_equal(&NOW)) {
-                let whole = gather.take().filter(|_| !idle);
-                let Some(gather) = whole else {
-                    held = None;
-                    return;
-                };
-                let started = Prefetch::work(&name, &stop, wake.clone(), move |send| {
-                    let mut give = Give { epoch: NOW, batch: Vec::new(), send };
-                    gather.work(&mut give)?;
-                    give.flush()
-                });
-                working = started.map_err(|error| stop.raise(error)).ok();
-            }
-            let Some(thread) = &working else { return };
-            match thread.poll() {
-                Ahead::Ready((epoch, mut batch)) => {
-                    if let Some(held) = &held {
-                        output.activate().session(&held.delayed(&epoch)).give_container(&mut batch);
-                    }
-                    again.activate();
-                }
-                Ahead::Pending => {}
-                Ahead::Ended if stop.is_raised() => {}
-                Ahead::Ended => {
-                    working = None;
-                    held = None;
+            let complete = !frontiers.iter().any(|frontier| frontier.less_equal(&NOW));
+            if complete
+                && !stop.is_raised()
+                && let Some(gather) = gather.take()
+            {
+                if idle {
+                    working.held = None;
+                } else {
+                    working.start(move |out| gather.work(out));
                 }
             }
+            working.step(&mut output);
         }
     });
     results.as_collection()
 }
 
-/// Gives what some work finds, without taking anything: an operator of its own, on one worker.
+/// Gives what some work finds, without taking anything.
 pub(crate) fn feed<'s, T: ExchangeData>(
     scope: Scope<'s, Epoch>,
     name: &str,
@@ -167,40 +198,12 @@ pub(crate) fn feed<'s, T: ExchangeData>(
 ) -> VecCollection<'s, Epoch, T> {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let (output, results) = builder.new_output();
-    let mut output = OutputBuilder::<Epoch, CapacityContainerBuilder<Vec<(T, Epoch, isize)>>>::from(output);
-    let address = builder.operator_info().address;
-    let again = scope.activator_for(std::rc::Rc::clone(&address));
-    let wake = scope.worker().sync_activator_for(address.to_vec());
-    let started = Prefetch::work(name, stop, wake, move |send| {
-        let mut give = Give { epoch: NOW, batch: Vec::new(), send };
-        work(&mut give)?;
-        give.flush()
-    });
-    let mut working: Option<Prefetch<Batch<T>>> = started.map_err(|error| stop.raise(error)).ok();
-    let stop = stop.clone();
+    let mut output = Output::<T>::from(output);
+    let mut working = Working::new(scope, name, stop, builder.operator_info().address);
     builder.build(move |capabilities| {
-        let mut held = capabilities.into_iter().next();
-        move |_frontiers| {
-            if stop.is_raised() {
-                working = None;
-                return;
-            }
-            let Some(thread) = &working else { return };
-            match thread.poll() {
-                Ahead::Ready((epoch, mut batch)) => {
-                    if let Some(held) = &held {
-                        output.activate().session(&held.delayed(&epoch)).give_container(&mut batch);
-                    }
-                    again.activate();
-                }
-                Ahead::Pending => {}
-                Ahead::Ended if stop.is_raised() => {}
-                Ahead::Ended => {
-                    working = None;
-                    held = None;
-                }
-            }
-        }
+        working.held = capabilities.into_iter().next();
+        working.start(work);
+        move |_frontiers| working.step(&mut output)
     });
     results.as_collection()
 }

@@ -9,28 +9,21 @@ use super::settle::Settled;
 use crate::error::{Error, Result};
 use crate::model::{FragmentRow, Note, Scored, Verdict};
 use crate::state::artefact::{VERDICT, put_verdict, verdict_of};
-use crate::state::codec::{Codec, FRAGMENT, PLACE, Shape, scored_width};
+use crate::state::codec::{FRAGMENT, PLACE, Shape, scored_width};
 use crate::state::damage::damaged;
 use crate::state::sorter::Sorter;
-use crate::state::store::Store;
+use crate::state::tables::Tables;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// What the ledger needs to know.
 #[derive(Clone)]
 pub(crate) struct LedgerContext {
-    pub(crate) store: Arc<Store>,
-    pub(crate) codec: Codec,
+    pub(crate) tables: Tables,
     /// Shape of the signatures of instructions.
     pub(crate) shape: Shape,
-    pub(crate) sort_bytes: usize,
 }
 
 impl LedgerContext {
-    fn sorter(&self, what: &'static str, key: usize) -> Sorter {
-        Sorter::new(what, key, self.sort_bytes, self.store.scratch())
-    }
-
     fn scored_key(&self) -> usize {
         PLACE + 1 + scored_width(self.shape)
     }
@@ -39,14 +32,14 @@ impl LedgerContext {
         key.clear();
         match settled {
             Settled::Scored(scored) => {
-                self.codec.put_place(scored.row.place, key);
+                self.tables.codec.put_place(scored.row.place, key);
                 key.push(0);
-                self.codec.put_best_first(scored, self.shape, key)?;
+                self.tables.codec.put_best_first(scored, self.shape, key)?;
             }
             Settled::Ended(row, verdict) => {
-                self.codec.put_place(row.place, key);
+                self.tables.codec.put_place(row.place, key);
                 key.push(1);
-                self.codec.put_by_tick(row, key);
+                self.tables.codec.put_by_tick(row, key);
                 put_verdict(*verdict, key);
                 debug_assert_eq!(key.len(), PLACE + 1 + FRAGMENT + VERDICT);
                 key.resize(self.scored_key(), 0);
@@ -60,11 +53,11 @@ impl LedgerContext {
         let mut rest = key.get(PLACE..).unwrap_or_default();
         let kind: [u8; 1] = crate::state::codec::take(&mut rest);
         if kind == [0] {
-            return Ok(Settled::Scored(self.codec.best_first(self.shape, &mut rest)));
+            return Ok(Settled::Scored(self.tables.codec.best_first(self.shape, &mut rest)));
         }
-        let row = self.codec.by_tick(&mut rest);
-        let verdict =
-            verdict_of(&mut rest).ok_or_else(|| damaged(self.store.folder(), "an end not understood"))?;
+        let row = self.tables.codec.by_tick(&mut rest);
+        let verdict = verdict_of(&mut rest)
+            .ok_or_else(|| damaged(self.tables.store.folder(), "an end not understood"))?;
         Ok(Settled::Ended(row, verdict))
     }
 }
@@ -84,7 +77,7 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn new(ctx: &LedgerContext, table: &'static str) -> Self {
-        Self { ctx: ctx.clone(), table, sorter: ctx.sorter(table, FRAGMENT), key: Vec::new() }
+        Self { ctx: ctx.clone(), table, sorter: ctx.tables.sorter(table, FRAGMENT), key: Vec::new() }
     }
 }
 
@@ -94,13 +87,13 @@ impl Gather for Keeping {
 
     fn take(&mut self, row: FragmentRow, diff: isize) -> Result<()> {
         self.key.clear();
-        self.ctx.codec.put_by_tick(&row, &mut self.key);
+        self.ctx.tables.codec.put_by_tick(&row, &mut self.key);
         self.sorter.push(&self.key, i32::try_from(diff).unwrap_or(i32::MAX))
     }
 
     fn work(self, _out: &mut Give<'_, ()>) -> Result<()> {
         let Self { ctx, table, sorter, .. } = self;
-        ctx.store.add(table, sorter.finish()?.into_run(ctx.store.path())?);
+        ctx.tables.store.add(table, sorter.finish()?.into_run(ctx.tables.store.path())?);
         Ok(())
     }
 }
@@ -135,7 +128,7 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn new(ctx: &LedgerContext) -> Self {
-        let (delta, again) = (ctx.sorter("admitted", FRAGMENT), ctx.sorter("again", FRAGMENT));
+        let (delta, again) = (ctx.tables.sorter("admitted", FRAGMENT), ctx.tables.sorter("again", FRAGMENT));
         Self { ctx: ctx.clone(), delta, again, key: Vec::new() }
     }
 }
@@ -150,7 +143,7 @@ impl Gather for Ask {
             AskIn::Again(row) => (row, &mut self.again),
         };
         self.key.clear();
-        self.ctx.codec.put_by_tick(row, &mut self.key);
+        self.ctx.tables.codec.put_by_tick(row, &mut self.key);
         sorter.push(&self.key, i32::try_from(diff).unwrap_or(i32::MAX))
     }
 
@@ -158,10 +151,10 @@ impl Gather for Ask {
         let Self { ctx, delta, again, .. } = self;
         let (delta, again) = (delta.finish()?, again.finish()?);
         let (mut delta, mut again) = (delta.read()?, again.read()?);
-        let mut admitted = ctx.store.writer(FRAGMENT);
-        let mut ended = ctx.store.table("scored").finder()?;
+        let mut admitted = ctx.tables.store.writer(FRAGMENT);
+        let mut ended = ctx.tables.store.table("scored").finder()?;
         let (mut taken_back, mut retried) =
-            (ctx.sorter("scored", ctx.scored_key()), ctx.sorter("retried", FRAGMENT));
+            (ctx.tables.sorter("scored", ctx.scored_key()), ctx.tables.sorter("retried", FRAGMENT));
         let (mut more, mut more_again) = (delta.next()?, again.next()?);
         let mut key = Vec::new();
         let mut found = Vec::new();
@@ -180,14 +173,14 @@ impl Gather for Ask {
                 anew = true;
                 more_again = again.next()?;
             }
-            let row = ctx.codec.by_tick(&mut key.as_slice());
+            let row = ctx.tables.codec.by_tick(&mut key.as_slice());
             if change < 0 || anew {
                 place.clear();
-                ctx.codec.put_place(row.place, &mut place);
+                ctx.tables.codec.put_place(row.place, &mut place);
                 found.clear();
                 ended.find(&place, |key, _| found.push(key.to_vec()))?;
                 if found.len() != 1 && !(anew && found.is_empty()) {
-                    return Err(damaged(ctx.store.folder(), "an admitted row has no end, or several"));
+                    return Err(damaged(ctx.tables.store.folder(), "an admitted row has no end, or several"));
                 }
                 for key in &found {
                     taken_back.push(key, -1)?;
@@ -196,7 +189,7 @@ impl Gather for Ask {
                         Settled::Ended(row, verdict) => {
                             if is_transient(verdict) {
                                 let mut key = Vec::with_capacity(FRAGMENT);
-                                ctx.codec.put_by_tick(&row, &mut key);
+                                ctx.tables.codec.put_by_tick(&row, &mut key);
                                 retried.push(&key, -1)?;
                             }
                             let note = Note { place: row.place, lang: row.lang, verdict };
@@ -216,9 +209,9 @@ impl Gather for Ask {
                 }
             }
         }
-        ctx.store.add("admitted", admitted.finish(true)?);
-        ctx.store.add("scored", taken_back.finish()?.into_run(ctx.store.path())?);
-        ctx.store.add("again", retried.finish()?.into_run(ctx.store.path())?);
+        ctx.tables.store.add("admitted", admitted.finish(true)?);
+        ctx.tables.store.add("scored", taken_back.finish()?.into_run(ctx.tables.store.path())?);
+        ctx.tables.store.add("again", retried.finish()?.into_run(ctx.tables.store.path())?);
         Ok(())
     }
 }
@@ -233,7 +226,8 @@ pub(crate) struct Recording {
 
 impl Recording {
     pub(crate) fn new(ctx: &LedgerContext) -> Self {
-        let (scored, again) = (ctx.sorter("scored", ctx.scored_key()), ctx.sorter("again", FRAGMENT));
+        let (scored, again) =
+            (ctx.tables.sorter("scored", ctx.scored_key()), ctx.tables.sorter("again", FRAGMENT));
         Self { ctx: ctx.clone(), scored, again, key: Vec::new() }
     }
 }
@@ -250,7 +244,7 @@ impl Gather for Recording {
             && is_transient(verdict)
         {
             self.key.clear();
-            self.ctx.codec.put_by_tick(&row, &mut self.key);
+            self.ctx.tables.codec.put_by_tick(&row, &mut self.key);
             self.again.push(&self.key, count)?;
         }
         Ok(())
@@ -258,8 +252,8 @@ impl Gather for Recording {
 
     fn work(self, _out: &mut Give<'_, ()>) -> Result<()> {
         let Self { ctx, scored, again, .. } = self;
-        ctx.store.add("scored", scored.finish()?.into_run(ctx.store.path())?);
-        ctx.store.add("again", again.finish()?.into_run(ctx.store.path())?);
+        ctx.tables.store.add("scored", scored.finish()?.into_run(ctx.tables.store.path())?);
+        ctx.tables.store.add("again", again.finish()?.into_run(ctx.tables.store.path())?);
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn pieces<'s>(
                 containers.for_each(|notes| open.entry(epoch).or_default().notes.append(notes));
             });
             let mut read = read.borrow_mut();
-            while let Some(epoch) = open.keys().chain(read.keys()).next_min() {
+            while let Some(epoch) = open.keys().chain(read.keys()).min().copied() {
                 if stop.is_raised() || frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
                     return;
                 }
@@ -73,16 +73,6 @@ pub(crate) fn pieces<'s>(
             }
         }
     });
-}
-
-trait Least {
-    fn next_min(self) -> Option<Epoch>;
-}
-
-impl<'a, I: Iterator<Item = &'a Epoch>> Least for I {
-    fn next_min(self) -> Option<Epoch> {
-        self.copied().min()
-    }
 }
 
 fn write(ctx: &PieceContext, epoch: Epoch, made: &Made) -> Result<()> {

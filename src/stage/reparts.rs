@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Scored};
 use crate::sink::manifest::{Manifest, Part};
 use crate::sink::parts::PartContext;
-use crate::state::codec::{self, Codec, PLACE};
+use crate::state::codec::{self, PLACE};
 use crate::state::sorter::Sorter;
-use crate::state::store::Store;
+use crate::state::tables::Tables;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What it needs to know.
 #[derive(Clone)]
 pub(crate) struct RepartsContext {
-    pub(crate) store: Arc<Store>,
-    pub(crate) codec: Codec,
-    pub(crate) sort_bytes: usize,
+    pub(crate) tables: Tables,
     /// What makes parts.
     pub(crate) parts: Arc<PartContext>,
     /// The snapshot before.
@@ -67,24 +65,25 @@ impl Reparts {
         };
         let forced = (0..)
             .zip(ctx.wanted.iter())
-            .filter(|(shard, wanted)| **wanted && mine(*shard) && stale(ctx, *shard));
-        let forced = forced.map(|(shard, _)| shard).collect();
-        Self {
-            ctx: ctx.clone(),
-            sorter: Sorter::new("selected", SELECTED, ctx.sort_bytes, ctx.store.scratch()),
-            key: Vec::new(),
-            forced,
-        }
+            .filter(|(shard, wanted)| **wanted && mine(*shard))
+            .map(|(shard, _)| shard);
+        let forced = stale(ctx, forced);
+        Self { ctx: ctx.clone(), sorter: ctx.tables.sorter("selected", SELECTED), key: Vec::new(), forced }
     }
 }
 
-/// Whether the parts of a shard cannot stand, whatever is selected of it.
-fn stale(ctx: &RepartsContext, shard: u32) -> bool {
-    let Some(known) = &ctx.known else { return true };
-    let Some((key, digest)) = ctx.parts.shards.get(shard as usize) else { return true };
-    let other = known.shard(key).is_none_or(|entry| entry.digest != *digest);
+/// The shards among these whose parts cannot stand, whatever is selected of them.
+fn stale(ctx: &RepartsContext, shards: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    let Some(known) = &ctx.known else { return shards.collect() };
     let settings = known.fingerprint != ctx.parts.fingerprint || known.versions != ctx.parts.versions;
-    other || settings || known.parts.iter().any(|part| part.shard == *key && part.transient_faults)
+    let transient = known.parts.iter().filter(|part| part.transient_faults).map(|part| part.shard.as_str());
+    let transient: BTreeSet<&str> = transient.collect();
+    let of = |shard: &u32| {
+        let Some((key, digest)) = ctx.parts.shards.get(*shard as usize) else { return true };
+        let other = known.shard(key).is_none_or(|entry| entry.digest != *digest);
+        settings || other || transient.contains(key.as_str())
+    };
+    shards.filter(of).collect()
 }
 
 /// The route of a selected row: the worker that writes its shard's parts.
@@ -98,7 +97,7 @@ impl Gather for Reparts {
 
     fn take(&mut self, scored: Scored, diff: isize) -> Result<()> {
         self.key.clear();
-        self.ctx.codec.put_place(scored.row.place, &mut self.key);
+        self.ctx.tables.codec.put_place(scored.row.place, &mut self.key);
         codec::put_lang(scored.row.lang, &mut self.key);
         self.key.extend_from_slice(&scored.row.content.to_be_bytes());
         self.key.extend_from_slice(&scored.cell.to_be_bytes());
@@ -114,8 +113,8 @@ impl Gather for Reparts {
         let Self { ctx, sorter, forced, .. } = self;
         let sorted = sorter.finish()?;
         let mut delta = sorted.read()?;
-        let mut run = ctx.store.writer(SELECTED);
-        let mut table = ctx.store.table("selected").finder()?;
+        let mut run = ctx.tables.store.writer(SELECTED);
+        let mut table = ctx.tables.store.table("selected").finder()?;
         let mut forced = forced.into_iter().peekable();
         let mut more = delta.next()?;
         loop {
@@ -123,7 +122,7 @@ impl Gather for Reparts {
             let Some(shard) = [changed, forced.peek().copied()].into_iter().flatten().min() else { break };
             forced.next_if_eq(&shard);
             let mut old: Vec<Selected> = Vec::new();
-            table.find(&ctx.codec.shard(shard), |key, _| old.push(selected_of(&ctx, key)))?;
+            table.find(&ctx.tables.codec.shard(shard), |key, _| old.push(selected_of(&ctx, key)))?;
             let mut new: BTreeMap<Selected, i32> = old.iter().map(|row| (*row, 1)).collect();
             while more && selected_of(&ctx, delta.key()).0.place.shard == shard {
                 run.push(delta.key(), delta.count())?;
@@ -137,7 +136,7 @@ impl Gather for Reparts {
                 new.into_iter().filter(|(_, count)| *count == 1).map(|(row, _)| row).collect();
             decide(&ctx, shard, &old, &new, out)?;
         }
-        ctx.store.add("selected", run.finish(true)?);
+        ctx.tables.store.add("selected", run.finish(true)?);
         Ok(())
     }
 }
@@ -152,10 +151,6 @@ fn decide(
 ) -> Result<()> {
     ctx.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
     let key = ctx.parts.shards.get(shard as usize).map_or("", |(key, _)| key.as_str());
-    let parts = |known: &Manifest| {
-        known.parts.iter().filter(|part| part.shard == key).cloned().collect::<Vec<Part>>()
-    };
-    let before = ctx.known.as_deref().map(parts).unwrap_or_default();
     let wanted = ctx.wanted.get(shard as usize).copied().unwrap_or_default();
     if wanted {
         let mut print = ctx.parts.selected(shard)?;
@@ -178,6 +173,10 @@ fn decide(
         return Err(Error::bug(format!("row of a shard that is gone: place={:?}", row.place)));
     }
     if !ctx.restarted {
+        let parts = |known: &Manifest| {
+            known.parts.iter().filter(|part| part.shard == key).cloned().collect::<Vec<Part>>()
+        };
+        let before = ctx.known.as_deref().map(parts).unwrap_or_default();
         for note in ends_of(&before, shard, old) {
             out.now(Repart::Note(note), -1)?;
         }
@@ -189,7 +188,7 @@ fn decide(
 }
 
 fn selected_of(ctx: &RepartsContext, mut key: &[u8]) -> Selected {
-    let place = ctx.codec.place(&mut key);
+    let place = ctx.tables.codec.place(&mut key);
     let lang = codec::lang(&mut key);
     let content = u128::from_be_bytes(codec::take(&mut key));
     let cell = u32::from_be_bytes(codec::take(&mut key));

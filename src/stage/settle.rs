@@ -8,7 +8,7 @@
 
 use super::sign::{Scratch, Signer};
 use crate::model::{
-    Bundle, Epoch, Exchange, FragmentRow, Lang, Scored, Verdict, content_of, micros, tick_of,
+    Bundle, Epoch, Exchange, FragmentRow, Lang, Note, Scored, Verdict, content_of, micros, tick_of,
 };
 use crate::source::Credits;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,24 @@ pub enum Settled {
     Scored(Scored),
     /// Dropped or faulted.
     Ended(FragmentRow, Verdict),
+}
+
+impl Settled {
+    /// Its score, if it has one.
+    pub fn scored(self) -> Option<Scored> {
+        match self {
+            Self::Scored(scored) => Some(scored),
+            Self::Ended(..) => None,
+        }
+    }
+
+    /// Its note, if it ended.
+    pub fn note(self) -> Option<Note> {
+        match self {
+            Self::Ended(row, verdict) => Some(Note { place: row.place, lang: row.lang, verdict }),
+            Self::Scored(_) => None,
+        }
+    }
 }
 
 /// Wires the stage; the contract is on the module page. `seed` orders ties, as in the front.

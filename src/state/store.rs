@@ -9,8 +9,6 @@
 //! **Why**: a run only ever adds files. They count once the manifest of the state names them, and that counts once the
 //! snapshot that it is named after is published; so a kill at any moment leaves the state that goes with what readers see.
 
-use super::artefact::Artefact;
-use super::damage::damaged;
 use super::manifest::{EPOCHS, FORMAT, StateManifest};
 use super::merge::Merge;
 use super::run::{COUNT, Run, RunMeta, RunWriter};
@@ -219,11 +217,7 @@ impl Store {
         }
         next.tables.retain(|_, runs| !runs.is_empty());
         if !packed.is_empty() {
-            let written = File::create(&pack).and_then(|mut file| {
-                file.write_all(&packed)?;
-                file.sync_all()
-            });
-            written.map_err(|cause| away("runs not written", &pack, cause))?;
+            write_durably(&pack, &packed)?;
         }
         sync_folder(&self.folder.join(RUNS))?;
         reached("runs written");
@@ -249,7 +243,7 @@ impl Store {
         Ok(gone)
     }
 
-    /// Reads every run and artefact of the state of a snapshot and checks it; gives back rows and bytes by table.
+    /// Reads every run of the state of a snapshot and checks it; gives back rows and bytes by table.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names what is damaged.
@@ -262,10 +256,6 @@ impl Store {
                 let (rows, bytes) = sums.entry(table.clone()).or_default();
                 (*rows, *bytes) = (*rows + meta.rows, *bytes + meta.bytes());
             }
-        }
-        for shard in &held.shards {
-            let path = folder.join(ARTEFACTS).join(&shard.artefact);
-            Artefact::open(&path)?.ok_or_else(|| damaged(&path, "artefact missing"))?.verify()?;
         }
         Ok(sums)
     }
@@ -300,11 +290,7 @@ fn merged(inputs: &[Arc<Run>], path: PathBuf) -> Result<RunMeta> {
         return Ok(meta);
     }
     let (bytes, check) = run.packed().unwrap_or_default();
-    let written = File::create(&path).and_then(|mut file| {
-        file.write_all(&bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|cause| away("run not written", &path, cause))?;
+    write_durably(&path, &bytes)?;
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     Ok(RunMeta { file, offset: 0, rows: run.rows(), width, check })
 }
@@ -325,6 +311,14 @@ fn replace(metas: &mut Vec<RunMeta>, inputs: &BTreeSet<usize>, ones: Vec<RunMeta
         !inputs.contains(&(at - 1))
     });
     metas.extend(ones.into_iter().filter(|one| one.rows > 0));
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|cause| away("run not written", path, cause))
 }
 
 fn keep_only(folder: &Path, held: &BTreeSet<String>) -> Result<usize> {

@@ -61,6 +61,7 @@ pub fn verify(folder: &Path, snapshot: u128) -> Result<Verified> {
     for shard in &held.shards {
         let path = folder.join(ARTEFACTS).join(&shard.artefact);
         let artefact = Artefact::open(&path)?.ok_or_else(|| damaged(&path, "artefact missing"))?;
+        artefact.verify()?;
         rows += artefact.rows();
     }
     Ok(Verified { tables: tables.len(), artefacts: held.shards.len(), rows, bytes })

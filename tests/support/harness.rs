@@ -8,10 +8,12 @@ mod models;
 use by_script::ByScript;
 use isogloss::command::terminal;
 use isogloss::config::Settings;
-use isogloss::curate::{Given, Outcome, curate, verify_state};
+use isogloss::curate::{Given, Outcome, curate};
 use isogloss::points;
 use isogloss::sink::manifest::Manifest;
+use isogloss::sink::snapshot::STATE;
 use isogloss::sink::verify::verify;
+use isogloss::state::upkeep::{self, Verified};
 use isogloss::stop::Stop;
 use models::Models;
 use std::fs;
@@ -112,8 +114,8 @@ impl Harness {
         same(&published(&self.at(output)), &fresh, told);
         let report = verify(&self.at(output), Path::new("/"), &mut |_| {}).expect("read");
         assert!(report.holds() && report.rows > 0, "{told}: {report}");
-        let tables = verify_state(&self.at(output)).expect("whole");
-        assert!(tables.len() > 5, "{told}: {tables:?}");
+        let state = verify_state(&self.at(output)).expect("whole");
+        assert!(state.tables > 5, "{told}: {state:?}");
     }
 }
 
@@ -122,6 +124,11 @@ pub(crate) fn same(one: &Manifest, other: &Manifest, told: &str) {
     assert_eq!(one.digest, other.digest, "rows: {told}");
     assert_eq!(one.counts, other.counts, "counts: {told}");
     assert_eq!(one.audit, other.audit, "audit: {told}");
+}
+
+/// Reads all of the state of what readers of an output see, and checks it.
+pub(crate) fn verify_state(output: &Path) -> isogloss::Result<Verified> {
+    upkeep::verify(&output.join(STATE), published(output).state_name()?)
 }
 
 /// What readers of an output see.

@@ -4,7 +4,9 @@ use differential_dataflow::input::Input;
 use differential_dataflow::{ExchangeData, VecCollection};
 use isogloss::model::{Epoch, Note};
 use isogloss::stage::verdicts::Verdicts;
-use std::collections::BTreeMap;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
 
@@ -108,4 +110,22 @@ pub(crate) fn present<D: Ord + Clone>(script: &[Changes<D>]) -> Vec<D> {
     }
     assert!(sums.values().all(|count| *count == 0 || *count == 1), "a script retracts what is there");
     sums.into_iter().filter(|(_, count)| *count == 1).map(|(row, _)| row).collect()
+}
+
+/// Compares epoch by epoch, and says that nothing is corrected within one.
+pub(crate) fn agree<D: Ord + Clone, R: Ord + Clone + Debug>(
+    script: &[Changes<D>],
+    answers: Vec<Outcome<R>>,
+    oracle: impl Fn(&[D]) -> Outcome<R>,
+) -> Result<(), TestCaseError> {
+    for (epoch, answer) in answers.into_iter().enumerate() {
+        let rows = present(&script[..=epoch]);
+        let expected = oracle(&rows);
+        prop_assert_eq!(&answer.kept, &expected.kept, "kept at epoch {}", epoch);
+        prop_assert_eq!(&answer.dropped, &expected.dropped, "dropped at epoch {}", epoch);
+        prop_assert_eq!(answer.kept.len() + answer.dropped.len(), rows.len(), "conserved at epoch {}", epoch);
+        let changed: BTreeSet<&R> = answer.changes.iter().map(|(row, _)| row).collect();
+        prop_assert_eq!(changed.len(), answer.changes.len(), "a change at epoch {} comes twice", epoch);
+    }
+    Ok(())
 }

@@ -105,3 +105,10 @@ pub(crate) fn scored(rows: usize) -> impl Strategy<Value = Vec<Scored>> {
         rows.into_iter().enumerate().map(place).collect()
     })
 }
+
+/// A script without its signatures.
+pub(crate) fn rows_alone(script: Vec<Changes<Signed>>) -> Vec<Changes<FragmentRow>> {
+    let alone =
+        |changes: Changes<Signed>| changes.into_iter().map(|(signed, diff)| (signed.row, diff)).collect();
+    script.into_iter().map(alone).collect()
+}

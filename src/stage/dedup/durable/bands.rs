@@ -29,7 +29,7 @@ pub(super) struct Bands {
 
 impl Bands {
     pub(super) fn new(ctx: &Durable) -> Self {
-        Self { ctx: ctx.clone(), sorter: ctx.sorter("bands", KEY + 8) }
+        Self { ctx: ctx.clone(), sorter: ctx.tables.sorter("bands", KEY + 8) }
     }
 }
 
@@ -49,7 +49,7 @@ impl Gather for Bands {
         let sorted = sorter.finish()?;
         let mut delta = sorted.read()?;
         let mut bands = ctx.table("bands").finder()?;
-        let mut run = ctx.store.writer(KEY + 8);
+        let mut run = ctx.tables.store.writer(KEY + 8);
         let mut sketches = Sketches::new(&ctx)?;
         let mut changes: Vec<(u64, i32)> = Vec::new();
         let mut old: Vec<(u64, i32)> = Vec::new();
@@ -67,7 +67,7 @@ impl Gather for Bands {
             bands.find(&key, |row, count| old.push((node_in(row), count)))?;
             band(&ctx, &old, &changes, &mut sketches, out)?;
         }
-        ctx.store.add(&ctx.name("bands"), run.finish(true)?);
+        ctx.tables.store.add(&ctx.name("bands"), run.finish(true)?);
         Ok(())
     }
 }

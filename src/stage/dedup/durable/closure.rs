@@ -49,8 +49,8 @@ impl<R: Stored> Closure<R> {
     pub(super) fn new(ctx: &Durable) -> Self {
         Self {
             ctx: ctx.clone(),
-            edges: ctx.sorter("edges", 2 * NODE),
-            leasts: ctx.sorter("leasts", NODE + 1 + 2 * R::WIDTH),
+            edges: ctx.tables.sorter("edges", 2 * NODE),
+            leasts: ctx.tables.sorter("leasts", NODE + 1 + 2 * R::WIDTH),
             row: Vec::new(),
             of: PhantomData,
         }
@@ -75,7 +75,7 @@ impl<R: Stored> Gather for Closure<R> {
                 for row in [old, new] {
                     let end = self.row.len() + R::WIDTH;
                     if let Some(row) = row {
-                        row.put(&self.ctx.codec, &mut self.row);
+                        row.put(&self.ctx.tables.codec, &mut self.row);
                     }
                     self.row.resize(end, 0);
                 }
@@ -88,7 +88,7 @@ impl<R: Stored> Gather for Closure<R> {
         let Self { ctx, edges, leasts, .. } = self;
         let (edges, leasts) = (edges.finish()?, leasts.finish()?);
         let (mut edges, mut leasts) = (edges.read()?, leasts.read()?);
-        let mut run = ctx.store.writer(2 * NODE);
+        let mut run = ctx.tables.store.writer(2 * NODE);
         let mut labels = ctx.table("labels").finder()?;
         let mut docs = ctx.table("docs").finder()?;
         let (mut more_edges, mut more_leasts) = (edges.next()?, leasts.next()?);
@@ -115,7 +115,8 @@ impl<R: Stored> Gather for Closure<R> {
             let Some(label) = label else {
                 let Some((old, new)) = change else {
                     // It stood alone, and stays what it was.
-                    let least = docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.codec, &row[NODE..]));
+                    let least =
+                        docs.first(&node.to_be_bytes())?.map(|row| R::take(&ctx.tables.codec, &row[NODE..]));
                     if let Some(least) = least {
                         out.before(Closed::Least(node, least), 1)?;
                     }
@@ -143,7 +144,7 @@ impl<R: Stored> Gather for Closure<R> {
                 }
             }
         }
-        ctx.store.add(&ctx.name("edges"), run.finish(true)?);
+        ctx.tables.store.add(&ctx.name("edges"), run.finish(true)?);
         Ok(())
     }
 }
@@ -151,6 +152,6 @@ impl<R: Stored> Gather for Closure<R> {
 fn change_of<R: Stored>(ctx: &Durable, bytes: &[u8]) -> (Option<R>, Option<R>) {
     let (flags, rows) = bytes.split_first().unwrap_or((&0, &[]));
     let (old, new) = rows.split_at_checked(R::WIDTH).unwrap_or_default();
-    let row = |there: bool, bytes: &[u8]| there.then(|| R::take(&ctx.codec, bytes));
+    let row = |there: bool, bytes: &[u8]| there.then(|| R::take(&ctx.tables.codec, bytes));
     (row(flags & 1 != 0, old), row(flags & 2 != 0, new))
 }

@@ -1,11 +1,13 @@
 //! Writes the labels that change, and compares those that were computed for the state before with its tables.
 
 use super::{Durable, NODE, Node};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Epoch;
 use crate::stage::gather::{BEFORE, Gather, Give};
+use crate::state::damage::damaged;
 use crate::state::sorter::Sorter;
 use differential_dataflow::VecCollection;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,7 +20,8 @@ pub(super) struct Labelled {
 
 impl Labelled {
     pub(super) fn new(ctx: &Durable) -> Self {
-        let (labels, members) = (ctx.sorter("labels", 2 * NODE), ctx.sorter("members", 2 * NODE));
+        let (labels, members) =
+            (ctx.tables.sorter("labels", 2 * NODE), ctx.tables.sorter("members", 2 * NODE));
         Self { ctx: ctx.clone(), labels, members }
     }
 }
@@ -36,7 +39,7 @@ impl Gather for Labelled {
     fn work(self, _out: &mut Give<'_, ()>) -> Result<()> {
         let Self { ctx, labels, members } = self;
         for (table, sorter) in [("labels", labels), ("members", members)] {
-            ctx.store.add(&ctx.name(table), sorter.finish()?.into_run(ctx.store.path())?);
+            ctx.tables.store.add(&ctx.name(table), sorter.finish()?.into_run(ctx.tables.store.path())?);
         }
         Ok(())
     }
@@ -76,16 +79,12 @@ impl Check {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the remedy if they are not.
-    pub(crate) fn agrees(&self, stage: &str) -> Result<()> {
+    pub(crate) fn agrees(&self, stage: &str, state: &Path) -> Result<()> {
         let (computed, stored) = (self.computed.load(Ordering::Relaxed), self.stored.load(Ordering::Relaxed));
         if computed == stored {
             return Ok(());
         }
-        Err(Error::unavailable(format!(
-            "state damaged: how=labels of {stage} are not those of its edges, remedy=delete the folder `epochs` of the state \
-             and run again: it is built anew from artefacts and shards, no answer is paid twice and nothing that was \
-             published is lost"
-        )))
+        Err(damaged(state, &format!("labels of {stage} are not those of its edges")))
     }
 }
 

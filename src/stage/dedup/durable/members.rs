@@ -26,7 +26,7 @@ pub(super) struct Members<R> {
 
 impl<R: Stored> Members<R> {
     pub(super) fn new(ctx: &Durable) -> Self {
-        Self { ctx: ctx.clone(), labels: ctx.sorter("touched", NODE), of: PhantomData }
+        Self { ctx: ctx.clone(), labels: ctx.tables.sorter("touched", NODE), of: PhantomData }
     }
 }
 
@@ -61,7 +61,7 @@ impl<R: Stored> Gather for Members<R> {
                     }
                 }
                 if let Some(row) = docs.first(&node.to_be_bytes())? {
-                    out.before(Stood::Least(*node, R::take(&ctx.codec, &row[NODE..])), 1)?;
+                    out.before(Stood::Least(*node, R::take(&ctx.tables.codec, &row[NODE..])), 1)?;
                 }
             }
         }

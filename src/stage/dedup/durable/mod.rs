@@ -38,9 +38,8 @@ use crate::model::{Epoch, Signature};
 use crate::stage::by_key::reduce;
 use crate::stage::gather::{NOW, gathered};
 use crate::state::codec::{Codec, Shape};
-use crate::state::sorter::Sorter;
-use crate::state::store::Store;
 use crate::state::table::View;
+use crate::state::tables::Tables;
 use crate::stop::Stop;
 use bands::{BandOut, Bands};
 use closure::{Closed, Closure, Touched};
@@ -66,18 +65,13 @@ pub(crate) trait Stored: ExchangeData {
 /// What durable clusters need to know.
 #[derive(Clone)]
 pub(crate) struct Durable {
-    /// Tables are named `stage/what`.
+    /// Its tables are named `stage/what`.
     pub(crate) stage: &'static str,
-    /// Where they are.
-    pub(crate) store: Arc<Store>,
-    /// Labels of shards.
-    pub(crate) codec: Codec,
+    pub(crate) tables: Tables,
     /// Shape of signatures.
     pub(crate) shape: Shape,
     /// What resembles what.
     pub(crate) settings: DedupSettings,
-    /// Bytes that a sorter may hold.
-    pub(crate) sort_bytes: usize,
     /// Raised when a disk fails.
     pub(crate) stop: Stop,
     /// Compares labels.
@@ -90,11 +84,7 @@ impl Durable {
     }
 
     fn table(&self, what: &str) -> View {
-        self.store.table(&self.name(what))
-    }
-
-    fn sorter(&self, what: &'static str, key: usize) -> Sorter {
-        Sorter::new(what, key, self.sort_bytes, self.store.scratch())
+        self.tables.store.table(&self.name(what))
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Nodes<R> {
 
 impl<R: Stored> Nodes<R> {
     pub(super) fn new(ctx: &Durable) -> Self {
-        let sorter = ctx.sorter("rows", NODE + R::WIDTH + ctx.shape.width());
+        let sorter = ctx.tables.sorter("rows", NODE + R::WIDTH + ctx.shape.width());
         Self { ctx: ctx.clone(), sorter, key: Vec::new(), of: PhantomData }
     }
 }
@@ -41,7 +41,7 @@ impl<R: Stored> Gather for Nodes<R> {
     fn take(&mut self, (node, signature, row): Self::In, diff: isize) -> Result<()> {
         self.key.clear();
         self.key.extend_from_slice(&node.to_be_bytes());
-        row.put(&self.ctx.codec, &mut self.key);
+        row.put(&self.ctx.tables.codec, &mut self.key);
         self.ctx.shape.put(&signature, &mut self.key)?;
         self.sorter.push(&self.key, i32::try_from(diff).unwrap_or(i32::MAX))
     }
@@ -51,8 +51,8 @@ impl<R: Stored> Gather for Nodes<R> {
         let sorted = sorter.finish()?;
         let mut delta = sorted.read()?;
         let mut docs = ctx.table("docs").finder()?;
-        let mut docs_run = ctx.store.writer(NODE + R::WIDTH);
-        let mut sketches_run = ctx.store.writer(NODE + ctx.shape.sketch);
+        let mut docs_run = ctx.tables.store.writer(NODE + R::WIDTH);
+        let mut sketches_run = ctx.tables.store.writer(NODE + ctx.shape.sketch);
         let mut node = [0; NODE];
         let mut signature = Vec::new();
         let mut changes: Vec<(Vec<u8>, i32)> = Vec::new();
@@ -81,7 +81,7 @@ impl<R: Stored> Gather for Nodes<R> {
                     out.now(NodeOut::Band { key, node: prefix_of(id) }, come)?;
                 }
             }
-            let row = |bytes: &Vec<u8>| R::take(&ctx.codec, bytes);
+            let row = |bytes: &Vec<u8>| R::take(&ctx.tables.codec, bytes);
             if old.first() != new.first() {
                 let (old, new) = (old.first().map(row), new.first().map(row));
                 out.now(NodeOut::Least { node: id, old, new }, 1)?;
@@ -94,8 +94,8 @@ impl<R: Stored> Gather for Nodes<R> {
                 out.now(NodeOut::Exact(id, row(come)), 1)?;
             }
         }
-        ctx.store.add(&ctx.name("docs"), docs_run.finish(true)?);
-        ctx.store.add(&ctx.name("sketches"), sketches_run.finish(true)?);
+        ctx.tables.store.add(&ctx.name("docs"), docs_run.finish(true)?);
+        ctx.tables.store.add(&ctx.name("sketches"), sketches_run.finish(true)?);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Pairs {
 
 impl Pairs {
     pub(super) fn new(ctx: &Durable) -> Self {
-        Self { ctx: ctx.clone(), sorter: ctx.sorter("pairs", 16) }
+        Self { ctx: ctx.clone(), sorter: ctx.tables.sorter("pairs", 16) }
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Sketches {
 impl Sketches {
     /// Every worker has finished its nodes.
     pub(super) fn new(ctx: &Durable) -> Result<Self> {
-        let added = ctx.store.added(&ctx.name("sketches"));
+        let added = ctx.tables.store.added(&ctx.name("sketches"));
         Ok(Self { before: ctx.table("sketches").finder()?, added: added.finder()? })
     }
 
