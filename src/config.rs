@@ -26,10 +26,12 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub mod bundles;
 pub mod endpoints;
+pub mod parts;
 pub mod state;
 
 pub use bundles::BundleSettings;
 pub use endpoints::{Api, EndpointSettings, Kind, Names, Roles};
+pub use parts::PartSettings;
 pub use state::{Mode, StateSettings};
 
 /// Which ends of fragments the audit keeps.
@@ -81,6 +83,8 @@ pub struct Settings {
     pub sample: SampleSettings,
     /// How much of what runs leave behind is used.
     pub state: StateSettings,
+    /// The form of the parts of the output.
+    pub parts: PartSettings,
     /// What a model stage has in flight.
     pub bundles: BundleSettings,
     /// Native response to English.
@@ -117,6 +121,7 @@ impl Default for Settings {
             dedup: DedupSettings::default(),
             sample: SampleSettings::default(),
             state: StateSettings::default(),
+            parts: PartSettings::default(),
             bundles: BundleSettings::default(),
             translate: TranslateSettings::default(),
             instruct: InstructSettings::default(),
@@ -215,6 +220,7 @@ impl Settings {
         self.dedup.check("dedup")?;
         self.sample.check("sample")?;
         self.state.check("state")?;
+        self.parts.check("parts")?;
         self.bundles.check("bundles")?;
         self.translate.check("translate")?;
         self.instruct.check("instruct")?;

@@ -103,6 +103,26 @@ fn the_rows_do_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn a_part_that_changes_is_copied_where_it_does_not() {
+    let pool = corpora(&["por_Latn"]);
+    let bench = Bench::of(&pool[..2]);
+    let small = ["parts.block_rows=2"];
+    bench.run("out", 2, &small).expect("a run");
+    bench.put("02.parquet", &pool[2]);
+    let (asked, more) = (bench.model.asked("translate"), bench.run("out", 2, &small).expect("a run"));
+    assert!(more.row_groups_copied > 0 && bench.model.asked("translate") > asked);
+    bench.with_journal("out", "scratch");
+    let scratch = bench.run("scratch", 1, &[small[0], MEMORY]).expect("a run");
+    assert_eq!(
+        (more.manifest.digest, &more.manifest.parts),
+        (scratch.manifest.digest, &scratch.manifest.parts)
+    );
+    assert_eq!(more.manifest.counts, scratch.manifest.counts);
+    let report = verify(&bench.folder.path().join("out"), Path::new("/"), &mut |_| {}).expect("read");
+    assert!(report.holds() && report.rows > 5, "{report}");
+}
+
+#[test]
 fn a_rerun_asks_nobody_and_rewrites_nothing() {
     let bench = Bench::of(&corpora(&["por_Latn"]));
     let first = bench.run("out", 2, &[]).expect("a run");
@@ -238,6 +258,8 @@ proptest! {
             }
             let mut sets = SETTINGS[settings].to_vec();
             sets.extend(all.then_some("audit=all"));
+            // Small blocks: parts that change are spliced.
+            sets.push("parts.block_rows=3");
             let kept: Vec<&str> = sets.iter().copied().chain(["state.sort_bytes=65536"]).collect();
             let durable = bench.run("out", workers, &kept).expect("a run");
             let asked = bench.model.asked_at_all();

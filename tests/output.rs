@@ -176,6 +176,7 @@ fn a_rerun_writes_nothing_and_an_unchanged_shard_is_reused() {
         versions: made.versions.clone(),
         fingerprint: made.fingerprint,
         store: output.store(),
+        ..Default::default()
     };
     for (number, shard) in (0..).zip(&made.shards) {
         let mut selected = ctx.selected(number).expect("known");

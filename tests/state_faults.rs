@@ -332,6 +332,7 @@ fn a_folder_that_must_not_be_written_is_named() {
             process.uid(65534).gid(65534);
         }
         let_write(&case.join(part), false);
+        let before = world.harness.server.bill().all();
         let Ok(done) = process.stdout(Stdio::null()).output() else {
             eprintln!("skipped: another user cannot start this test");
             let_write(&case, true);
@@ -342,7 +343,7 @@ fn a_folder_that_must_not_be_written_is_named() {
         assert_eq!(done.status.code(), Some(5), "{part}: {text}");
         assert!(text.contains("remedy=an output folder you may write to"), "{part}: {text}");
         assert_eq!(bytes_of(&case.join("current")), seen, "{part}");
-        // What it had paid for before it met the folder is in its journal.
+        assert_eq!(world.harness.server.bill().all(), before, "{part}: told before anything is paid");
         world.harness.run("case", 2, &[]).expect("it may be written now");
         same(&published(&case), &world.whole, part);
     }

@@ -101,6 +101,7 @@ pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Sto
         starts_anew: change.restart().map(Restart::name),
         row_groups_read: change.unread(),
         reused,
+        row_groups_copied: pass.parts.splices.copied(),
         in_flight,
         seconds: watch.seconds(),
     })

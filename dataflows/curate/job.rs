@@ -16,6 +16,7 @@ use crate::model::Stage;
 use crate::sink::manifest::{Delta, Manifest, ShardEntry, entries};
 use crate::sink::parts::PartContext;
 use crate::sink::snapshot::Output;
+use crate::sink::splice::Splices;
 use crate::source::list::{self, Shard};
 use crate::source::open::Files;
 use crate::source::shard::{Survey, survey};
@@ -163,6 +164,8 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         fingerprint: fingerprint(&settings)?,
         versions,
         store: output.store(),
+        block_rows: settings.parts.block_rows,
+        splices: Splices::default(),
     };
     let segmenter = Segmenter::new(&settings.segment);
     let progress = Arc::new(Progress::default());

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub row_groups_read: usize,
     /// Parts taken over as they were, of all parts.
     pub reused: usize,
+    /// Row groups of parts written anew that were copied as they were.
+    pub row_groups_copied: u64,
     /// The most bytes of text in flight: front, first pass, second pass, summed over the workers.
     pub in_flight: [u64; 3],
     /// Seconds from start to snapshot.
@@ -117,6 +119,7 @@ struct Report<'a> {
     calls: BTreeMap<&'static str, Work>,
     parts: usize,
     parts_reused: usize,
+    row_groups_copied: u64,
     text_in_flight_bytes: [u64; 3],
     seconds: f64,
     peak_memory_bytes: Option<u64>,
@@ -139,6 +142,7 @@ impl Outcome {
             calls: self.work.iter().map(|(role, work)| (role.name(), *work)).collect(),
             parts: self.manifest.parts.len(),
             parts_reused: self.reused,
+            row_groups_copied: self.row_groups_copied,
             text_in_flight_bytes: self.in_flight,
             seconds: self.seconds,
             peak_memory_bytes: crate::telemetry::memory::peak_bytes(),

@@ -48,6 +48,7 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
             starts_anew: None,
             row_groups_read: 0,
             reused: known.parts.len(),
+            row_groups_copied: 0,
             in_flight: [0; 3],
             seconds: watch.seconds(),
         });
@@ -81,6 +82,7 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
         starts_anew: Some(Restart::Dedup.name()),
         row_groups_read,
         reused,
+        row_groups_copied: 0,
         in_flight,
         seconds,
     })

@@ -112,6 +112,11 @@ impl Ended {
         Self(place.row, place.start, stage, ruling, name(verdict.reason.name()), verdict.value)
     }
 
+    /// Its row in the shard.
+    pub(crate) fn row(&self) -> u32 {
+        self.0
+    }
+
     /// As a note of the shard that stands at `shard` in this run; `None` if a name is of another version.
     pub fn note(&self, shard: u32, lang: Lang) -> Option<Note> {
         let verdict = Verdict {

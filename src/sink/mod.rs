@@ -11,6 +11,7 @@ pub mod part;
 pub mod parts;
 pub mod show;
 pub mod snapshot;
+pub(crate) mod splice;
 pub mod verify;
 
 pub use columns::Versions;

@@ -6,14 +6,16 @@
 
 use super::columns::{COLUMNS, Versions, batch_of, properties};
 use super::file::{ContentFile, Stored};
+use super::splice::Old;
 use crate::error::{Error, Result};
 use crate::model::{Exchange, Lang};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use std::path::Path;
-
-/// Source rows per row group.
-pub const ROWS_PER_BLOCK: u32 = 4096;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
+use parquet::errors::ParquetError;
+use parquet::file::writer::SerializedFileWriter;
+use std::path::{Path, PathBuf};
 
 /// Rows that are encoded at a time.
 const ROWS_PER_STEP: usize = 256;
@@ -26,8 +28,13 @@ const BYTES_PER_GROUP: usize = 64 << 20;
 
 /// A part on its way.
 pub struct PartWriter {
-    writer: ArrowWriter<ContentFile>,
+    writer: SerializedFileWriter<ContentFile>,
+    columns: ArrowRowGroupWriterFactory,
+    /// The row group that is being encoded.
+    group: Option<Vec<ArrowColumnWriter>>,
+    temporary: PathBuf,
     shard_key: String,
+    block_rows: u32,
     pending: Vec<Exchange>,
     pending_bytes: usize,
     block: u32,
@@ -36,20 +43,32 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Starts the part of a lang in the store.
+    /// Starts the part of a lang in the store, with a row group per `block_rows` source rows.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the file cannot be made.
-    pub fn create(store: &Path, lang: Lang, shard_key: &str, fingerprint: u128) -> Result<Self> {
+    pub fn create(
+        store: &Path,
+        lang: Lang,
+        shard_key: &str,
+        fingerprint: u128,
+        block_rows: u32,
+    ) -> Result<Self> {
         let file = ContentFile::create(&store.join(lang.tag()), shard_key)?;
+        let temporary = file.temporary().to_owned();
         let options = ArrowWriterOptions::new()
             .with_properties(properties(fingerprint)?)
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, COLUMNS.clone(), options)
+        let (writer, columns) = ArrowWriter::try_new_with_options(file, COLUMNS.clone(), options)
+            .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| Error::bug("part not started").because(cause))?;
         Ok(Self {
             writer,
+            columns,
+            group: None,
+            temporary,
             shard_key: shard_key.to_owned(),
+            block_rows: block_rows.max(1),
             pending: Vec::new(),
             pending_bytes: 0,
             block: 0,
@@ -63,7 +82,7 @@ impl PartWriter {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
     pub fn push(&mut self, row: Exchange, versions: &Versions) -> Result<()> {
-        let block = row.place.row / ROWS_PER_BLOCK;
+        let block = row.place.row / self.block_rows;
         if self.rows > 0 && (block != self.block || self.block_bytes >= BYTES_PER_GROUP) {
             self.end_group(versions)?;
         }
@@ -79,21 +98,39 @@ impl PartWriter {
         Ok(())
     }
 
+    /// Adds a row group of another part as it is: a block, or a piece of one, after all rows so far.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
+    pub(crate) fn copy(&mut self, from: &Old, group: usize, versions: &Versions) -> Result<()> {
+        self.end_group(versions)?;
+        let copied = self.writer.next_row_group().and_then(|to| from.copy(group, to));
+        copied.map_err(|cause| failed(&self.temporary, cause))?;
+        self.rows += from.rows(group);
+        Ok(())
+    }
+
     /// Makes the part durable under its name; returns its rows with it.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
     pub fn finish(mut self, versions: &Versions) -> Result<(Stored, u64)> {
         self.end_group(versions)?;
-        let path = self.writer.inner().temporary().to_owned();
-        let file = self.writer.into_inner().map_err(|cause| failed(&path, cause))?;
+        let file = self.writer.into_inner().map_err(|cause| failed(&self.temporary, cause))?;
         Ok((file.finish()?, self.rows))
     }
 
     fn end_group(&mut self, versions: &Versions) -> Result<()> {
         self.encode(versions)?;
         self.block_bytes = 0;
-        self.writer.flush().map_err(|cause| failed(self.writer.inner().temporary(), cause))
+        let Some(columns) = self.group.take() else { return Ok(()) };
+        let ended = self.writer.next_row_group().and_then(|mut group| {
+            for column in columns {
+                column.close()?.append_to_row_group(&mut group)?;
+            }
+            group.close()
+        });
+        ended.map(drop).map_err(|cause| failed(&self.temporary, cause))
     }
 
     fn encode(&mut self, versions: &Versions) -> Result<()> {
@@ -103,7 +140,22 @@ impl PartWriter {
         let batch = batch_of(&self.pending, &self.shard_key, versions)?;
         self.pending.clear();
         self.pending_bytes = 0;
-        self.writer.write(&batch).map_err(|cause| failed(self.writer.inner().temporary(), cause))
+        let columns = match self.group.take() {
+            Some(columns) => Ok(columns),
+            None => self.columns.create_column_writers(self.writer.flushed_row_groups().len()),
+        };
+        let encoded = columns.and_then(|mut columns| {
+            let mut writers = columns.iter_mut();
+            for (field, column) in COLUMNS.fields().iter().zip(batch.columns()) {
+                for leaf in compute_leaves(field, column)? {
+                    let missing = || ParquetError::General("a leaf without its column".to_owned());
+                    writers.next().ok_or_else(missing)?.write(&leaf)?;
+                }
+            }
+            Ok(columns)
+        });
+        self.group = Some(encoded.map_err(|cause| failed(&self.temporary, cause))?);
+        Ok(())
     }
 }
 

@@ -9,11 +9,13 @@
 use super::columns::Versions;
 use super::manifest::{Ended, Part};
 use super::part::PartWriter;
+use super::splice::{Old, Splices, Stays};
+use crate::config::parts::BLOCK_ROWS;
 use crate::error::{Error, Result};
 use crate::model::{Bundle, ContentId, Epoch, Exchange, Lang, Note, Place, Ruling, Stage, Verdict, Weight};
 use crate::source::Credits;
 use crate::stop::Stop;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What all parts of a run share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PartContext {
     /// Key and digest of each shard, by its position in the run's sorted list.
     pub shards: Vec<(String, u128)>,
@@ -36,6 +38,23 @@ pub struct PartContext {
     pub fingerprint: u128,
     /// Where parts are kept: [`Output::store`](super::Output::store).
     pub store: PathBuf,
+    /// Source rows per row group.
+    pub block_rows: u32,
+    /// What stays of parts that change.
+    pub splices: Splices,
+}
+
+impl Default for PartContext {
+    fn default() -> Self {
+        Self {
+            shards: Vec::new(),
+            versions: Versions::default(),
+            fingerprint: 0,
+            store: PathBuf::new(),
+            block_rows: BLOCK_ROWS,
+            splices: Splices::default(),
+        }
+    }
 }
 
 impl PartContext {
@@ -91,6 +110,8 @@ const MOST_LICENSES: usize = 32;
 /// The parts of one shard on their way.
 struct Open {
     selected: Selected,
+    /// The fingerprint of all rows, where only some of them come this way.
+    spliced: Option<u128>,
     next: u32,
     last: Option<Place>,
     waiting: BTreeMap<u32, Bundle>,
@@ -103,6 +124,42 @@ struct OpenPart {
     licenses: BTreeMap<String, u64>,
     ended: Vec<Ended>,
     transient: bool,
+    /// All of it stands as it was.
+    whole: Option<Part>,
+    /// Row groups that stay, by block, and where they are.
+    groups: VecDeque<(u32, usize)>,
+    old: Option<Old>,
+}
+
+impl OpenPart {
+    fn counts_license(&mut self, license: &str) {
+        let known = self.licenses.len() < MOST_LICENSES || self.licenses.contains_key(license);
+        *self.licenses.entry(if known { license } else { "(other)" }.to_owned()).or_default() += 1;
+    }
+
+    fn writer(&mut self, ctx: &PartContext, shard: u32, lang: Lang) -> Result<&mut PartWriter> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let (key, _) = ctx.shard(shard)?;
+                PartWriter::create(&ctx.store, lang, key, ctx.fingerprint, ctx.block_rows)?
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+
+    /// Copies what stays of the blocks before `block`; all that is left without one.
+    fn copy_before(&mut self, ctx: &PartContext, shard: u32, lang: Lang, block: Option<u32>) -> Result<()> {
+        let before = |(at, _): &(u32, usize)| block.is_none_or(|block| *at < block);
+        while let Some((_, group)) = self.groups.pop_front_if(|next| before(next)) {
+            let old = self.old.take().ok_or_else(|| Error::bug("row groups of no part"))?;
+            old.licenses(group, |license| self.counts_license(license))?;
+            self.writer(ctx, shard, lang)?.copy(&old, group, &ctx.versions)?;
+            ctx.splices.count_copied();
+            self.old = Some(old);
+        }
+        Ok(())
+    }
 }
 
 /// What accepting a bundle led to.
@@ -116,7 +173,20 @@ struct Written {
 impl Open {
     fn new(ctx: &PartContext, shard: u32) -> Result<Self> {
         let selected = ctx.selected(shard)?;
-        Ok(Self { selected, next: 0, last: None, waiting: BTreeMap::new(), langs: BTreeMap::new() })
+        let mut langs = BTreeMap::new();
+        let splice = ctx.splices.take(shard);
+        let spliced = splice.as_ref().map(|splice| splice.selected);
+        for (lang, stays) in splice.map(|splice| splice.langs).unwrap_or_default() {
+            let part = match stays {
+                Stays::Whole(part) => OpenPart { whole: Some(part), ..OpenPart::default() },
+                Stays::Groups { path, groups, ended } => {
+                    let old = if groups.is_empty() { None } else { Some(Old::open(&path)?) };
+                    OpenPart { ended, groups, old, ..OpenPart::default() }
+                }
+            };
+            langs.insert(lang, part);
+        }
+        Ok(Self { selected, spliced, next: 0, last: None, waiting: BTreeMap::new(), langs })
     }
 
     /// Takes a bundle, and writes as far as the order allows.
@@ -151,18 +221,13 @@ impl Open {
         self.selected.push(place, lang, row.content, row.cell);
         let part = self.langs.entry(lang).or_default();
         let verdict = row.outcome.unwrap_or_else(|| Verdict::kept(Stage::Localize, row.score));
+        if part.whole.is_some() {
+            return Err(Error::bug(format!("row of a part that stands: place={place:?}")));
+        }
         if verdict.ruling == Ruling::Kept {
-            let license = &row.lineage.license;
-            let known = part.licenses.len() < MOST_LICENSES || part.licenses.contains_key(license);
-            let name = if known { license.clone() } else { "(other)".to_owned() };
-            *part.licenses.entry(name).or_default() += 1;
-            if part.writer.is_none() {
-                let (key, _) = ctx.shard(shard)?;
-                part.writer = Some(PartWriter::create(&ctx.store, lang, key, ctx.fingerprint)?);
-            }
-            if let Some(writer) = part.writer.as_mut() {
-                writer.push(row, &ctx.versions)?;
-            }
+            part.copy_before(ctx, shard, lang, Some(place.row / ctx.block_rows.max(1)))?;
+            part.counts_license(&row.lineage.license);
+            part.writer(ctx, shard, lang)?.push(row, &ctx.versions)?;
         } else {
             part.ended.push(Ended::new(place, verdict));
             part.transient |= verdict.reason.is_unanswered();
@@ -172,10 +237,17 @@ impl Open {
 
     fn finish(&mut self, ctx: &PartContext, shard: u32) -> Result<Vec<Part>> {
         let (key, digest) = ctx.shard(shard)?;
-        let selected = self.selected.finish();
+        let selected = self.spliced.unwrap_or_else(|| self.selected.finish());
         let transient = self.langs.values().any(|open| open.transient);
         let mut parts = Vec::new();
-        for (lang, open) in std::mem::take(&mut self.langs) {
+        for (lang, mut open) in std::mem::take(&mut self.langs) {
+            if let Some(part) = open.whole {
+                parts.push(Part { selected, transient_faults: transient, ..part });
+                continue;
+            }
+            open.copy_before(ctx, shard, lang, None)?;
+            // Rows that ended before, in their order among those that ended now.
+            open.ended.sort_unstable();
             let mut part = Part {
                 lang,
                 shard: key.to_owned(),
@@ -271,3 +343,7 @@ fn accept(
     };
     shard.accept(ctx, bundle)
 }
+
+#[cfg(test)]
+#[path = "splice_tests.rs"]
+mod splice_tests;

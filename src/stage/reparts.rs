@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Scored};
 use crate::sink::manifest::{Manifest, Part};
 use crate::sink::parts::PartContext;
+use crate::sink::splice::{Splice, Stays};
 use crate::state::codec::{self, PLACE};
 use crate::state::sorter::Sorter;
 use crate::state::tables::Tables;
@@ -152,12 +153,14 @@ fn decide(
     ctx.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
     let key = ctx.parts.shards.get(shard as usize).map_or("", |(key, _)| key.as_str());
     let wanted = ctx.wanted.get(shard as usize).copied().unwrap_or_default();
+    let mut changed = None;
     if wanted {
         let mut print = ctx.parts.selected(shard)?;
         for (row, _) in new {
             print.push(row.place, row.lang, row.content, row.cell);
         }
-        let standing = ctx.known.as_deref().and_then(|known| known.reusable(key, print.finish()));
+        let print = print.finish();
+        let standing = ctx.known.as_deref().and_then(|known| known.reusable(key, print));
         if let Some(parts) = standing {
             if ctx.restarted {
                 for note in ends_of(&parts, shard, new) {
@@ -169,22 +172,80 @@ fn decide(
             }
             return Ok(());
         }
+        changed = splice(ctx, shard, key, old, new, print);
     } else if let Some((row, _)) = new.first() {
         return Err(Error::bug(format!("row of a shard that is gone: place={:?}", row.place)));
     }
+    let block_rows = ctx.parts.block_rows.max(1);
+    let differs = |(row, _): &&Selected| {
+        changed.as_ref().is_none_or(|blocks| blocks.contains(&(row.place.row / block_rows)))
+    };
     if !ctx.restarted {
-        let parts = |known: &Manifest| {
-            known.parts.iter().filter(|part| part.shard == key).cloned().collect::<Vec<Part>>()
-        };
-        let before = ctx.known.as_deref().map(parts).unwrap_or_default();
-        for note in ends_of(&before, shard, old) {
+        let old: Vec<Selected> = old.iter().filter(differs).copied().collect();
+        for note in ends_of(&parts_of(ctx, key), shard, &old) {
             out.now(Repart::Note(note), -1)?;
         }
     }
-    for (row, _) in new {
+    for (row, _) in new.iter().filter(differs) {
         out.now(Repart::Wanted(*row), 1)?;
     }
     Ok(())
+}
+
+/// The parts of a shard in the snapshot before.
+fn parts_of(ctx: &RepartsContext, key: &str) -> Vec<Part> {
+    let known = ctx.known.as_deref().map(|known| known.parts.as_slice()).unwrap_or_default();
+    known.iter().filter(|part| part.shard == key).cloned().collect()
+}
+
+/// The blocks of a shard that differ, where the others can stay: what stays is told to the writer. `None` if all rows are
+/// to be written anew.
+fn splice(
+    ctx: &RepartsContext,
+    shard: u32,
+    key: &str,
+    old: &[Selected],
+    new: &[Selected],
+    selected: u128,
+) -> Option<BTreeSet<u32>> {
+    let known = ctx.known.as_deref().filter(|_| !ctx.restarted)?;
+    let (_, digest) = ctx.parts.shards.get(shard as usize)?;
+    let parts = parts_of(ctx, key);
+    let made_alike = known.fingerprint == ctx.parts.fingerprint && known.versions == ctx.parts.versions;
+    let sound = |part: &Part| {
+        part.digest == *digest
+            && !part.transient_faults
+            && part.ended.iter().all(|ended| ended.note(shard, part.lang).is_some())
+    };
+    if !made_alike || !parts.iter().all(sound) {
+        return None;
+    }
+    let block_rows = ctx.parts.block_rows.max(1);
+    let block = |row: &Selected| row.0.place.row / block_rows;
+    let (before, after): (BTreeSet<&Selected>, BTreeSet<&Selected>) =
+        (old.iter().collect(), new.iter().collect());
+    let mut changed: BTreeSet<u32> = before.symmetric_difference(&after).map(|row| block(row)).collect();
+    if !new.iter().any(|row| changed.contains(&block(row))) {
+        // All that differs is gone: a block comes by the writer anew, and with it the shard.
+        changed.insert(block(new.last()?));
+    }
+    if new.iter().all(|row| changed.contains(&block(row))) {
+        return None;
+    }
+    let touched: BTreeSet<Lang> =
+        old.iter().chain(new).filter(|row| changed.contains(&block(row))).map(|(row, _)| row.lang).collect();
+    let mut langs = BTreeMap::new();
+    for part in parts {
+        let lang = part.lang;
+        if !new.iter().any(|(row, _)| row.lang == lang) {
+            continue;
+        }
+        let whole = !touched.contains(&lang);
+        let stays = Stays::of(&part, &ctx.parts.store, &changed, block_rows)?;
+        langs.insert(lang, if whole { Stays::Whole(part) } else { stays });
+    }
+    ctx.parts.splices.put(shard, Splice { selected, langs });
+    Some(changed)
 }
 
 fn selected_of(ctx: &RepartsContext, mut key: &[u8]) -> Selected {

@@ -38,6 +38,9 @@ type Made = (Arc<Run>, Option<RunMeta>);
 /// Runs that became one: their places in the table, and the one.
 type Merged = Vec<(String, BTreeSet<usize>, RunMeta)>;
 
+/// A file that comes and goes.
+const PROBE: &str = ".probe";
+
 /// State, open for one run.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -62,6 +65,10 @@ impl Store {
         }
         for made in [EPOCHS, RUNS, ARTEFACTS, WORK].map(|name| folder.join(name)) {
             fs::create_dir_all(&made).map_err(|cause| away("folder not made", &made, cause))?;
+            // A folder that takes no file is told before models are paid, not after.
+            let probe = made.join(PROBE);
+            let probed = fs::write(&probe, PROBE).and_then(|()| fs::remove_file(&probe));
+            probed.map_err(|cause| away("folder takes no file", &made, cause))?;
         }
         let base = match snapshot {
             Some(snapshot) => StateManifest::load(folder, snapshot)?.unwrap_or_default(),

@@ -16,6 +16,11 @@ impl View {
         Self { runs: runs.into_iter().filter(|run| run.rows() > 0).collect() }
     }
 
+    /// Whether nothing is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// This, and what another one holds.
     pub(crate) fn with(&self, other: &Self) -> Self {
         Self { runs: self.runs.iter().chain(&other.runs).map(Arc::clone).collect() }

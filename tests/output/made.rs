@@ -214,6 +214,7 @@ pub(crate) fn ran(
         versions: made.versions.clone(),
         fingerprint: made.fingerprint,
         store: output.store(),
+        ..PartContext::default()
     });
     let audit_ctx = Arc::new(AuditContext {
         shards: made.shards.iter().map(|shard| shard.key.clone()).collect(),

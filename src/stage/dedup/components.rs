@@ -46,7 +46,7 @@ pub(super) fn components<'s>(
 }
 
 /// A mixing of the node that can be undone, so that no two nodes share a label.
-fn label(node: Node) -> u128 {
+pub(super) fn label(node: Node) -> u128 {
     const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
     let once = (node ^ (node >> 64)).wrapping_mul(ODD);
     let twice = (once ^ (once >> 61)).wrapping_mul(ODD);

@@ -20,10 +20,12 @@
 //!               └─ exact
 //! ```
 //! The edges and rows of touched clusters as they stood are epoch 0, so what differential gives at epoch 1 is the change;
-//! and the labels that it computes for epoch 0 must be those of the table, which is checked.
+//! and the labels that it computes for epoch 0 must be those of the table, which is checked. A first load has no epoch 0 and
+//! takes nothing back: its clusters are found by sorting (`first`).
 
 mod bands;
 mod closure;
+mod first;
 mod labels;
 mod members;
 mod nodes;
@@ -130,6 +132,31 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
         }),
     );
     let closed = gathered(&name("closure"), touched, move |row| by_node(row.node()), stop, Closure::new(ctx));
+    // All workers see the same tables.
+    let (survivors, near) = if ctx.table("docs").is_empty() {
+        first::first(ctx, closed.clone(), by_node)
+    } else {
+        touched_clusters(ctx, closed.clone(), by_node)
+    };
+    let alone = closed.flat_map(|out| match out {
+        Closed::Alone(node, row) => Some((node, row)),
+        _ => None,
+    });
+    let exact = nodes.flat_map(|out| match out {
+        NodeOut::Exact(node, row) => Some((node, row)),
+        _ => None,
+    });
+    Clustered { survivors: survivors.concat(alone), exact, near }
+}
+
+/// What changes of the clusters that a delta touches: their survivors and near duplicates, at epoch 1.
+fn touched_clusters<'s, R: Stored>(
+    ctx: &Durable,
+    closed: VecCollection<'s, Epoch, Closed<R>>,
+    by_node: impl Fn(Node) -> u64 + Copy + 'static,
+) -> (VecCollection<'s, Epoch, (Node, R)>, VecCollection<'s, Epoch, (Node, R)>) {
+    let name = |what: &str| ctx.name(what);
+    let stop = &ctx.stop;
     let affected = closed.clone().flat_map(|out| match out {
         Closed::Label(label) => Some(label),
         _ => None,
@@ -169,8 +196,8 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     gathered(&name("labels"), changed, move |(node, _)| by_node(*node), stop, Labelled::new(ctx));
 
     let labels = labels.arrange_by_key_named(&name("cluster_of"));
-    let by_node = leasts.clone().arrange_by_key_named(&name("rows"));
-    let members = by_node.join_core(labels, |node, row, label| Some((*label, (*node, row.clone()))));
+    let rows = leasts.clone().arrange_by_key_named(&name("rows"));
+    let members = rows.join_core(labels, |node, row, label| Some((*label, (*node, row.clone()))));
     let near = reduce(&name("near"), members, |_label, members, out| {
         let survivor = members.iter().map(|((_, row), _)| row).min();
         let lost = members.iter().filter(|((_, row), _)| Some(row) != survivor);
@@ -181,15 +208,7 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     let now = |rows: VecCollection<'s, Epoch, (Node, R)>| {
         rows.inner.filter(|(_, epoch, _)| *epoch == NOW).as_collection()
     };
-    let alone = closed.flat_map(|out| match out {
-        Closed::Alone(node, row) => Some((node, row)),
-        _ => None,
-    });
-    let exact = nodes.flat_map(|out| match out {
-        NodeOut::Exact(node, row) => Some((node, row)),
-        _ => None,
-    });
-    Clustered { survivors: now(survivors).concat(alone), exact, near: now(near) }
+    (now(survivors), now(near))
 }
 
 /// An odd constant without structure: spreads keys over workers.
