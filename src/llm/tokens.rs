@@ -1,24 +1,35 @@
 //! How many tokens a text or an ask has, about: for limits per minute, for budgets, and where a server counts none.
 //!
-//! **Why**: endpoints have tokenizers of their own, and most do not tell which. Four bytes of UTF-8 a token is near the
-//! truth for English (3.5 to 4.5), and too few tokens for scripts of three bytes a letter where the tokenizer knows
-//! few of their words: there a request may read up to three times as many.
+//! **Why**: endpoints have tokenizers of their own, and most do not tell which. The rule of thumb is near the truth for
+//! English, and for other scripts where the tokenizer knows many of their words; where it knows few, a request may
+//! read several times as many.
 
 use super::{Ask, Usage};
 
-/// Bytes of UTF-8 per token.
-const BYTES: usize = 4;
+/// What a text costs in tokens, as a rule of thumb for tokenizers of 32k to 256k entries: a quarter of a token
+/// for a basic Latin letter, a half for other letters, one for Han, Kana and Hangul.
+pub fn tokens_of(text: &str) -> usize {
+    let quarters: usize = text
+        .chars()
+        .map(|c| match c {
+            '\0'..='\u{7f}' => 1,
+            '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'.. => 4,
+            _ => 2,
+        })
+        .sum();
+    quarters.div_ceil(4)
+}
 
-/// Tokens of a text, rounded up.
-pub fn tokens_of(text: &str) -> u64 {
-    u64::try_from(text.len().div_ceil(BYTES)).unwrap_or(u64::MAX)
+/// As [`tokens_of`], as endpoints count.
+pub fn count_of(text: &str) -> u64 {
+    u64::try_from(tokens_of(text)).unwrap_or(u64::MAX)
 }
 
 /// Tokens that an ask reads, about, and the most that it may write: its own limit; of translations, which have none,
 /// three times what they read.
 pub fn most_of(ask: &Ask) -> Usage {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let input_tokens = texts_of(ask).map(|text| tokens_of(&text)).sum();
+    let input_tokens = texts_of(ask).map(|text| count_of(&text)).sum();
     let output_tokens = match ask {
         Ask::Chat { max_tokens, .. } => u64::from(*max_tokens),
         Ask::Complete { openers, max_tokens, .. } => {
@@ -66,6 +77,6 @@ mod tests {
         };
         assert_eq!(most_of(&ask), Usage { input_tokens: 40, output_tokens: 18 });
         assert_eq!(characters_of(&Ask::Embed { text: "água".into() }), 4);
-        assert_eq!(tokens_of("água"), 2);
+        assert_eq!((count_of("água"), count_of("水水")), (2, 2));
     }
 }

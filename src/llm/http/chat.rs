@@ -4,7 +4,7 @@ use super::endpoint::HttpEndpoint;
 use super::wire::Wire;
 use crate::config::endpoints::{SchemaMode, TokenLimit};
 use crate::error::Error;
-use crate::llm::tokens::tokens_of;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Finish, Refusal, Reply, Token, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -242,10 +242,10 @@ fn thought_through(text: String) -> (String, bool) {
 
 fn guessed(ask: &Ask, text: &str) -> Usage {
     let input_tokens = match ask {
-        Ask::Chat { system, user, .. } => tokens_of(system) + tokens_of(user),
+        Ask::Chat { system, user, .. } => count_of(system) + count_of(user),
         _ => 0,
     };
-    Usage { input_tokens, output_tokens: tokens_of(text) }
+    Usage { input_tokens, output_tokens: count_of(text) }
 }
 
 /// Likeliest first; servers send them so, mostly.

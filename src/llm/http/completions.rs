@@ -7,7 +7,7 @@ use super::chat::{Count, of_no_use};
 use super::endpoint::HttpEndpoint;
 use super::wire::Wire;
 use crate::error::Error;
-use crate::llm::tokens::tokens_of;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Completion, Refusal, Reply, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -114,10 +114,10 @@ impl Page {
         if choices.len() != prompts.len() || !ordered {
             return Err(garbled("are not one per prompt"));
         }
-        let input_tokens = prompts.iter().map(|prompt| tokens_of(prompt)).sum();
+        let input_tokens = prompts.iter().map(|prompt| count_of(prompt)).sum();
         let output_tokens = match ask {
             Ask::LogProb { .. } => 0,
-            _ => choices.iter().map(|choice| tokens_of(&choice.text)).sum(),
+            _ => choices.iter().map(|choice| count_of(&choice.text)).sum(),
         };
         let guessed = Usage { input_tokens, output_tokens };
         let usage = self.usage.map_or(guessed, |count| count.or(guessed));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gain_is_over_the_tokens_of_the_text_alone() {
+    fn the_gain_is_over_the_count_of_the_text_alone() {
         let ask =
             |most_tokens| Ask::LogProb {
                 contexts: vec!["Ás: ".into()], text: "um dois".into(), most_tokens
