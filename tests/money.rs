@@ -37,11 +37,21 @@ fn run(server: &Models, output: &Path, runtime: &Runtime, sets: &[String]) -> Re
             .collect();
     let mut settings = Settings::parse(&server.settings(), &priced).expect("valid");
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
+    // Of these, the server's answers do not depend on the secret of the state.
     settings.input =
-        vec![corpora.join("rus_Cyrl").display().to_string(), corpora.join("ell_Grek").display().to_string()];
+        ["por_Latn", "rus_Cyrl", "ell_Grek"].map(|lang| corpora.join(lang).display().to_string()).to_vec();
     output.clone_into(&mut settings.output);
     let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
-    curate(settings, given, runtime.handle(), &Stop::default())
+    // Asks of a run that ended hold its journal until they see that they are over.
+    for _ in 0..1000 {
+        match curate(settings.clone(), given.clone(), runtime.handle(), &Stop::default()) {
+            Err(error) if error.to_string().starts_with("journal in use") => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ended => return ended,
+        }
+    }
+    panic!("the journal stays in use");
 }
 
 /// What the server counted so far: chat replies, embeddings.
@@ -80,10 +90,13 @@ fn the_bill_is_what_the_server_counted_and_prices_change_nothing() {
     assert_eq!(sum(&|billed| billed.money.nano()), micro * 1000);
     // The second pass is answered by the journal, for nothing.
     assert!(sum(&|billed| billed.cached) > 0);
-    assert!(
-        bill.iter()
-            .all(|line| line.endpoint == "m" && ["rus_Cyrl", "ell_Grek"].contains(&line.lang.as_str()))
-    );
+    assert!(bill.iter().all(|line| line.endpoint == "m"));
+    for lang in ["rus_Cyrl", "ell_Grek", "por_Latn"] {
+        assert!(
+            bill.iter().any(|line| line.lang == lang && line.billed.money.nano() > 0),
+            "{lang}: {bill:?}"
+        );
+    }
     let json: serde_json::Value = serde_json::from_str(&outcome.json().expect("encoded")).expect("json");
     assert_eq!(json["costs"].as_array().expect("lines").len(), bill.len());
     assert!((json["money"].as_f64().expect("a number") * 1e6 - micro as f64).abs() < 1e-3);
@@ -114,7 +127,7 @@ fn a_budget_ends_a_run_before_it_is_overspent_and_a_greater_one_resumes() {
         let output = folder.path().join(limit);
         let (mut stops, mut before) = (0, 0);
         let last = loop {
-            let most = of_all * (3 + stops * stops) / 8 + if limit == "calls" { 0 } else { 9000 };
+            let most = of_all * (3 + stops * stops) / 8 + if limit == "calls" { 0 } else { 2000 };
             let value = if limit == "money" { format!("{}", most as f64 / 1e6) } else { most.to_string() };
             let ended = run(&server, &output, &runtime, &[format!("budget.{limit}={value}")]);
             let seen = counted(&server);

@@ -205,7 +205,7 @@ mod tests {
             role,
             identity: model.to_owned(),
             unix_ms,
-            paid_nano: (unix_ms % 3 == 0).then_some(unix_ms),
+            paid_nano: unix_ms.is_multiple_of(3).then_some(unix_ms),
         }
     }
 
