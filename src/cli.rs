@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(
     version,
     after_help = "Start with: isogloss quickstart\nExit codes: 0 done, 2 flags, 3 settings, \
-    4 corpus, 5 something is away (run again), 70 a bug of ours, 130 interrupted (run again to resume)"
+    4 corpus, 5 something is away (run again), 6 the budget is spent (raise it and run again), 70 a bug of ours, 130 interrupted (run again to resume)"
 )]
 pub struct Cli {
     /// What to do.
@@ -108,10 +108,13 @@ pub struct Run {
     /// Dataflow workers; rows do not depend on it.
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// Spend at most so much, in the currency of the endpoints' prices; replaces `budget.money`.
+    #[arg(long, value_name = "MONEY")]
+    pub budget: Option<f64>,
     /// Replaces one setting. May be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// End with one JSON object: delta, counts, calls, seconds, manifest digest.
+    /// End with one JSON object: delta, counts, calls, bill, seconds, manifest digest.
     #[arg(long)]
     pub json: bool,
 }

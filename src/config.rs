@@ -24,11 +24,13 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub mod budget;
 pub mod bundles;
 pub mod endpoints;
 pub mod parts;
 pub mod state;
 
+pub use budget::BudgetSettings;
 pub use bundles::BundleSettings;
 pub use endpoints::{Api, EndpointSettings, Kind, Names, Roles};
 pub use parts::PartSettings;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub state: StateSettings,
     /// The form of the parts of the output.
     pub parts: PartSettings,
+    /// The most that a run may spend.
+    pub budget: BudgetSettings,
     /// What a model stage has in flight.
     pub bundles: BundleSettings,
     /// Native response to English.
@@ -122,6 +126,7 @@ impl Default for Settings {
             sample: SampleSettings::default(),
             state: StateSettings::default(),
             parts: PartSettings::default(),
+            budget: BudgetSettings::default(),
             bundles: BundleSettings::default(),
             translate: TranslateSettings::default(),
             instruct: InstructSettings::default(),
@@ -135,7 +140,8 @@ impl Default for Settings {
 
 /// Settings that cannot change a row: left out of the fingerprint. The audit stands beside the rows, and what it
 /// holds is checked apart.
-const FREE: [&str; 13] = [
+const FREE: [&str; 14] = [
+    "budget",
     "state",
     "input",
     "output",
@@ -221,6 +227,8 @@ impl Settings {
         self.sample.check("sample")?;
         self.state.check("state")?;
         self.parts.check("parts")?;
+        self.budget.check("budget")?;
+        self.check_prices()?;
         self.bundles.check("bundles")?;
         self.translate.check("translate")?;
         self.instruct.check("instruct")?;
@@ -228,6 +236,20 @@ impl Settings {
         self.embed.check("embed")?;
         self.select.check("select")?;
         self.localize.check("localize")
+    }
+
+    /// A budget of money needs a price, or it would never end a run.
+    fn check_prices(&self) -> Result<()> {
+        let Some(money) = self.budget.money else { return Ok(()) };
+        for role in Role::ALL {
+            if self.endpoints_of(role)?.values().any(|endpoint| !endpoint.prices().is_free()) {
+                return Ok(());
+            }
+        }
+        Err(Error::config(format!(
+            "budget without a price: key=budget.money, value={money}, because=no endpoint of a role has one, remedy=set \
+             price_input and price_output of [endpoints.NAME], or budget.tokens"
+        )))
     }
 
     /// The endpoints of a role, by name and in the order of their names.
@@ -421,5 +443,18 @@ mod tests {
         let of = |text: &str| Settings::parse(text, &[]).expect("valid").fingerprint().expect("canonical");
         assert_eq!(of("workers = 1\noutput = 'a'"), of("workers = 9\ninput = ['x']"));
         assert_ne!(of("seed = 1"), of("seed = 2"));
+        let priced =
+            "[budget]\nmoney = 3.5\ncalls = 9\n[endpoints.a]\nprice_input = 2.0\nprice_request = 0.1";
+        assert_eq!(of(""), of(priced));
+    }
+
+    #[test]
+    fn a_budget_of_money_needs_a_price() {
+        let text = "input = ['a']\nroles.score = 'gpt'\nbudget.money = 2.0\n\
+                    [endpoints.gpt]\nkind = 'http'\nurl = 'http://h/v1'\nmodel = 'm'\n";
+        let of = |sets: &[String]| Settings::parse(text, sets).expect("valid").check();
+        let told = of(&[]).expect_err("no price").to_string();
+        assert!(told.contains("key=budget.money, value=2") && told.contains("price_input"), "{told}");
+        of(&["endpoints.gpt.price_output=0.5".into()]).expect("a price");
     }
 }

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Corpus,
     /// Nobody yet: a store, tool or endpoint is away; the same run may pass later.
     Unavailable,
+    /// The budget of the run is spent: whoever pays raises it, and the next run resumes.
+    Budget,
     /// The person at the terminal asked us to stop; the next run resumes.
     Interrupted,
     /// Us: an invariant broke. Please report it.
@@ -32,6 +34,7 @@ impl ErrorKind {
             Self::Config => 3,
             Self::Corpus => 4,
             Self::Unavailable => 5,
+            Self::Budget => 6,
             Self::Bug => 70,
             Self::Interrupted => 130,
         }
@@ -115,6 +118,7 @@ mod tests {
             ErrorKind::Config,
             ErrorKind::Corpus,
             ErrorKind::Unavailable,
+            ErrorKind::Budget,
             ErrorKind::Interrupted,
             ErrorKind::Bug,
         ];

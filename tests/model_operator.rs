@@ -1,6 +1,8 @@
 //! The model operator against a server on loopback that misbehaves: every row is answered or faulted, nothing is paid
 //! twice, and the key goes nowhere.
 
+#[path = "operator/bill.rs"]
+mod bill;
 #[path = "operator/failover.rs"]
 mod failover;
 #[path = "operator/faults.rs"]

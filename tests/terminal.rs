@@ -293,6 +293,17 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     assert_eq!((more["added"].as_array().map(Vec::len), more["unchanged"].as_u64()), (Some(1), Some(1)));
     assert!(calls(&more, "translate").as_u64().is_some_and(|calls| calls > 0), "{more}");
     assert_eq!(server.bill().all(), asked, "plans ask nobody");
+    // Tokens per call are those that the server counts: 11 and 5 for a turn.
+    let translate =
+        more["roles"].as_array().expect("roles").iter().find(|asked| asked["role"] == "translate");
+    let (at_most, cost) =
+        (calls(&more, "translate").as_u64().expect("known"), &translate.expect("a role")["cost"]);
+    assert_eq!(
+        (cost["input_tokens"].as_u64(), cost["output_tokens"].as_u64()),
+        (Some(at_most * 11), Some(at_most * 5)),
+        "{more}"
+    );
+    assert_eq!(translate.expect("a role")["langs"]["tur_Latn"]["calls"].as_u64(), Some(at_most));
 
     done(&["run", &at("run.toml")]);
     let shown = done(&["state", "show", &at("out")]);

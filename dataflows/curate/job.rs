@@ -4,6 +4,7 @@
 //! later, and the fingerprint is complete before the first row is read.
 
 use super::change::{Change, Making};
+use super::outcome::costs_of;
 use super::roles::{self, Endpoints, Roles, Shared};
 use crate::config::{Mode, Settings};
 use crate::error::Result;
@@ -27,7 +28,7 @@ use crate::stage::reread::Rereading;
 use crate::stage::segment::{Segmenter, drafts_of};
 use crate::stage::sign::FORM;
 use crate::stop::Stop;
-use crate::telemetry::{Progress, SystemClock};
+use crate::telemetry::{Costs, Progress, SystemClock};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -78,6 +79,11 @@ impl Job {
     /// How far each stage is.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
+    }
+
+    /// What the run cost so far; of a run that ended with an error, too.
+    pub fn costs(&self) -> Costs {
+        costs_of(&self.roles)
     }
 
     /// Rows that are still to be read.

@@ -14,6 +14,7 @@
 
 mod change;
 mod durable;
+pub mod estimate;
 mod front;
 mod job;
 mod models;

@@ -2,9 +2,10 @@
 
 use super::roles::Roles;
 use crate::llm::Role;
+use crate::llm::money::Money;
 use crate::model::Stage;
 use crate::sink::manifest::{Delta, Manifest};
-use crate::telemetry::{Cost, Costs, Tally};
+use crate::telemetry::{BillLine, Cost, Costs, Tally};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -98,10 +99,20 @@ pub(super) fn costs_of(roles: &Roles) -> Costs {
             cached: figures.cached,
             input_tokens: figures.input_tokens,
             output_tokens: figures.output_tokens,
+            money: figures.money,
             micros: u64::try_from(figures.busy.as_micros()).unwrap_or(u64::MAX),
         };
         costs.add(stage_of(role), lang, cost);
     }
+    let bill = roles.meter.bill().into_iter();
+    costs.bill = bill
+        .map(|((role, endpoint, lang), billed)| BillLine {
+            role,
+            endpoint,
+            lang: lang.tag().to_owned(),
+            billed,
+        })
+        .collect();
     costs
 }
 
@@ -117,6 +128,8 @@ struct Report<'a> {
     rows: BTreeMap<&'static str, u64>,
     counts: &'a [crate::sink::manifest::Count],
     calls: BTreeMap<&'static str, Work>,
+    costs: &'a [BillLine],
+    money: Money,
     parts: usize,
     parts_reused: usize,
     row_groups_copied: u64,
@@ -126,7 +139,8 @@ struct Report<'a> {
 }
 
 impl Outcome {
-    /// One JSON object: delta, counts by stage and lang, calls, seconds, peak memory, digest of the rows.
+    /// One JSON object: delta, counts by stage and lang, calls, the bill by role, endpoint
+    /// and lang, seconds, peak memory, digest of the rows.
     ///
     /// # Errors
     /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it cannot be written as JSON.
@@ -140,6 +154,8 @@ impl Outcome {
             rows: self.manifest.rows_by_lang().into_iter().map(|(lang, rows)| (lang.tag(), rows)).collect(),
             counts: &self.manifest.counts,
             calls: self.work.iter().map(|(role, work)| (role.name(), *work)).collect(),
+            costs: &self.costs.bill,
+            money: self.costs.sum().money,
             parts: self.manifest.parts.len(),
             parts_reused: self.reused,
             row_groups_copied: self.row_groups_copied,

@@ -4,6 +4,7 @@
 //! is new is not read for it: its rows are estimated from those of the state, and said to be estimates.
 
 use super::change::{Change, Restart};
+use super::estimate::{ASSUMED_SECONDS, Estimate, Known, Rates, by_lang, known};
 use super::job::Job;
 use crate::error::Result;
 use crate::llm::Role;
@@ -46,10 +47,19 @@ pub struct Asked {
     pub calls_per_row: f64,
     /// Calls at most: the journal answers what was asked before in the same words.
     pub calls_at_most: Option<u64>,
+    /// Tokens and money of that many calls, about; `None` where calls are not known.
+    pub cost: Option<Estimate>,
+    /// Whether tokens per call are the mean of the journal's answers, not assumed.
+    pub measured: bool,
+    /// Hours that the limits of its endpoints leave for it if nothing else is asked of them, about; `None` for embedded
+    /// models and where calls are not known.
+    pub hours: Option<f64>,
+    /// The same by lang, shared as the rows of the state are.
+    pub langs: BTreeMap<&'static str, Estimate>,
 }
 
 /// The roles with their stages, in the order of the chain.
-const CHAIN: [(Role, Stage); 5] = [
+pub(super) const CHAIN: [(Role, Stage); 5] = [
     (Role::Translate, Stage::Translate),
     (Role::Instruct, Stage::Instruct),
     (Role::Score, Stage::Score),
@@ -76,13 +86,7 @@ impl Job {
     }
 
     fn asked(&self, new_rows: u64) -> Result<Vec<Asked>> {
-        let mut answers: BTreeMap<Role, u64> = BTreeMap::new();
-        self.journal.each(|_, entry| {
-            if let Some(entry) = entry {
-                *answers.entry(entry.role).or_default() += 1;
-            }
-            Ok(())
-        })?;
+        let answers = known(&self.journal)?;
         let change = self.change();
         let before = change.map(|change| change.before.clone()).unwrap_or_default();
         let natural = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -115,13 +119,27 @@ impl Job {
             } else {
                 share(rows_before)
             };
-            let known = answers.get(&role).copied().unwrap_or_default();
-            let calls_per_row =
-                if known == 0 || rows_before == 0 { 1.0 } else { known as f64 / rows_before as f64 };
+            let known: Known = answers.get(&role).copied().unwrap_or_default();
+            let calls_per_row = if known.answers == 0 || rows_before == 0 {
+                1.0
+            } else {
+                known.answers as f64 / rows_before as f64
+            };
             let calls = |rows: u64| ceiling(rows as f64 * calls_per_row.max(1.0));
             let calls_at_most = rows_new.map(|new| calls(new + rows_again));
-            let role = role.name();
-            roles.push(Asked { role, rows_before, rows_again, rows_new, calls_per_row, calls_at_most });
+            let rates = Rates::of(&self.settings, role, known)?;
+            roles.push(Asked {
+                role: role.name(),
+                rows_before,
+                rows_again,
+                rows_new,
+                calls_per_row,
+                calls_at_most,
+                cost: calls_at_most.map(|calls| rates.estimate(calls)),
+                measured: rates.measured(),
+                hours: calls_at_most.and_then(|calls| rates.hours(calls)),
+                langs: calls_at_most.map(|calls| by_lang(&before, role, calls, &rates)).unwrap_or_default(),
+            });
         }
         Ok(roles)
     }
@@ -158,22 +176,55 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            "{:<10} {:>12} {:>12} {:>12} {:>10} {:>14}",
-            "role", "rows before", "asked again", "new, about", "calls/row", "calls at most"
+            "{:<10} {:>12} {:>12} {:>12} {:>10} {:>14} {:>14} {:>14} {:>12} {:>8}",
+            "role",
+            "rows before",
+            "asked again",
+            "new, about",
+            "calls/row",
+            "calls at most",
+            "tokens in",
+            "tokens out",
+            "money",
+            "hours"
         )?;
         for asked in &self.roles {
             let told = |count: Option<u64>| count.map_or("unknown".to_owned(), |count| count.to_string());
             write!(
                 f,
-                "\n{:<10} {:>12} {:>12} {:>12} {:>10.1} {:>14}",
+                "\n{:<10} {:>12} {:>12} {:>12} {:>10.1} {:>14} {:>14} {:>14} {:>12} {:>8}",
                 asked.role,
                 asked.rows_before,
                 asked.rows_again,
                 told(asked.rows_new),
                 asked.calls_per_row,
-                told(asked.calls_at_most)
+                told(asked.calls_at_most),
+                told(asked.cost.map(|cost| cost.input_tokens)),
+                told(asked.cost.map(|cost| cost.output_tokens)),
+                asked.cost.map_or("unknown".to_owned(), |cost| cost.money.to_string()),
+                asked.hours.map_or("-".to_owned(), |hours| format!("{hours:.2}"))
+            )?;
+            for (lang, cost) in &asked.langs {
+                write!(
+                    f,
+                    "\n  {lang:<8} {:>53} {:>14} {:>14} {:>14} {:>12}",
+                    "", cost.calls, cost.input_tokens, cost.output_tokens, cost.money
+                )?;
+            }
+        }
+        let assumed: Vec<&str> =
+            self.roles.iter().filter(|asked| !asked.measured).map(|asked| asked.role).collect();
+        if !assumed.is_empty() {
+            write!(
+                f,
+                "\nassumed, as the journal has no answers yet: tokens per call of {}",
+                assumed.join(", ")
             )?;
         }
-        Ok(())
+        write!(
+            f,
+            "\nan estimate: calls are an upper bound, tokens per call are means; hours are of each role alone, by the limits of \
+             its endpoints and {ASSUMED_SECONDS} s a request"
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{EndpointSettings, Kind, Settings};
 use crate::error::{Error, Result};
+use crate::llm::budget::Budget;
 use crate::llm::desk::{Backend, Meter};
 use crate::llm::embedded::Embedded;
 use crate::llm::http::HttpEndpoint;
@@ -16,6 +17,7 @@ use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::{Clerk, embed, instruct, localize, score, translate};
 use crate::stop::Stop;
+use crate::telemetry::SystemClock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -183,7 +185,8 @@ fn desks(
         let endpoint = opened(shared.endpoints, name)?;
         let limiter = limiters.get(name).ok_or_else(|| Error::bug(format!("no limiter: name={name}")))?;
         let backend = Backend::new(name, Arc::clone(endpoint), Arc::clone(limiter), settings.retry())
-            .ranked(settings.weight, settings.priority);
+            .ranked(settings.weight, settings.priority)
+            .priced(settings.prices());
         let offers = endpoint.offers();
         kinds.insert([offers.chat, offers.complete, offers.embed].map(u8::from).to_vec());
         identities.insert(endpoint.identity_of(&example(role, offers)));
@@ -215,7 +218,8 @@ fn desks(
 
 /// Seats a clerk at a desk for each role.
 pub(super) fn seat(shared: &Shared<'_>) -> Result<Roles> {
-    let meter = Arc::new(Meter::default());
+    let budget = Budget::new(shared.settings.budget.most(), Arc::new(SystemClock));
+    let meter = Arc::new(Meter::within(budget));
     let mut limiters: BTreeMap<&str, Arc<Limiter>> = BTreeMap::new();
     for name in shared.endpoints.keys() {
         let settings = shared.settings.endpoints.get(name).cloned().unwrap_or_default();

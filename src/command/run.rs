@@ -6,9 +6,9 @@ use crate::config::Settings;
 use crate::curate::{self, Job, Outcome};
 use crate::error::{Error, Result};
 use crate::stop::Stop;
-use crate::telemetry::Stopwatch;
 use crate::telemetry::progress::{Screen, report};
 use crate::telemetry::table::{self, Style};
+use crate::telemetry::{Costs, Stopwatch};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -37,6 +37,7 @@ pub fn settings_of(flags: &cli::Run) -> Result<Settings> {
         settings.output.clone_from(output);
     }
     settings.workers = flags.workers.unwrap_or(settings.workers);
+    settings.budget.money = flags.budget.or(settings.budget.money);
     Ok(settings)
 }
 
@@ -64,6 +65,9 @@ pub fn carry_out(settings: Settings) -> Result<Outcome> {
     let outcome = watched(&job, &runtime, &stop);
     // A reply that never comes must not keep the process.
     runtime.shutdown_background();
+    if outcome.is_err() {
+        told_bill(&job.costs());
+    }
     let outcome = outcome?;
     tell(&job, &outcome);
     Ok(outcome)
@@ -81,6 +85,13 @@ fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     let outcome = curate::execute(job, runtime.handle(), stop);
     drop(reporter);
     outcome
+}
+
+/// What was paid, a line per role and endpoint.
+fn told_bill(costs: &Costs) {
+    for line in costs.bill_text().lines() {
+        tracing::info!("{line}");
+    }
 }
 
 /// What the run will do, first of all.
@@ -101,6 +112,7 @@ fn tell(job: &Job, outcome: &Outcome) {
     if outcome.ran {
         let style = if terminal::watched() { Style { width: 0, bold: true } } else { Style::PLAIN };
         terminal::say(table::table(&outcome.tally, &outcome.costs, style));
+        told_bill(&outcome.costs);
     } else {
         tracing::info!("nothing to do: shards, settings, models and prompts are those of the snapshot");
     }

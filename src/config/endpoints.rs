@@ -11,6 +11,7 @@
 use crate::error::{Error, Result};
 use crate::llm::desk::Retry;
 use crate::llm::limiter::Limits;
+use crate::llm::money::Prices;
 use crate::model::Lang;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -89,10 +90,15 @@ pub struct EndpointSettings {
     pub pairs: Vec<String>,
     /// http: further fields of each request's body, as in `extra = { top_p = 0.9 }`. Part of the journal key.
     pub extra: toml::Table,
-    /// Price of a million tokens read, for the bill.
+    /// Price of a million tokens read, in the account's currency, `0.0..=1e9`; nothing if absent. Prices cannot change a
+    /// row, and are no part of any key.
     pub price_input: Option<f64>,
-    /// Price of a million tokens written, for the bill.
+    /// Price of a million tokens written, `0.0..=1e9`.
     pub price_output: Option<f64>,
+    /// Price of a million characters sent, `0.0..=1e9`: for translators that bill by character.
+    pub price_characters: Option<f64>,
+    /// Price of a request that is answered, `0.0..=1e9`.
+    pub price_request: Option<f64>,
     /// embedded: folders of Bergamot (Firefox) models, one pair of languages each.
     pub folders: Vec<PathBuf>,
     /// embedded: threads, `1..=1024`; as many as cores if absent.
@@ -131,6 +137,8 @@ impl Default for EndpointSettings {
             extra: toml::Table::new(),
             price_input: None,
             price_output: None,
+            price_characters: None,
+            price_request: None,
             folders: Vec::new(),
             threads: None,
         }
@@ -146,6 +154,14 @@ impl EndpointSettings {
         within(key, "threads", f64::from(self.threads.unwrap_or(1)), 1.0..=1024.0, "leave it out")?;
         within(key, "weight", f64::from(self.weight), 1.0..=100.0, "1")?;
         within(key, "priority", f64::from(self.priority), 0.0..=100.0, "0")?;
+        for (name, price) in [
+            ("price_input", self.price_input),
+            ("price_output", self.price_output),
+            ("price_characters", self.price_characters),
+            ("price_request", self.price_request),
+        ] {
+            within(key, name, price.unwrap_or(0.0), 0.0..=1e9, "leave it out")?;
+        }
         match self.kind {
             Kind::Embedded => self.check_embedded(key),
             Kind::Http => self.check_http(key),
@@ -207,8 +223,6 @@ impl EndpointSettings {
             ("most_faults_in_a_row", f64::from(self.most_faults_in_a_row), 1.0..=1e9, "64"),
             ("most_reply_bytes", self.most_reply_bytes as f64, 1024.0..=1_073_741_824.0, "4194304"),
             ("temperature", self.temperature.unwrap_or(0.0), 0.0..=2.0, "leave it out"),
-            ("price_input", self.price_input.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
-            ("price_output", self.price_output.unwrap_or(0.0), 0.0..=1e9, "leave it out"),
         ];
         checks
             .into_iter()
@@ -280,6 +294,17 @@ impl EndpointSettings {
         }
     }
 
+    /// What it takes.
+    pub fn prices(&self) -> Prices {
+        let or_none = |price: Option<f64>| price.unwrap_or(0.0);
+        Prices::of(
+            or_none(self.price_input),
+            or_none(self.price_output),
+            or_none(self.price_characters),
+            or_none(self.price_request),
+        )
+    }
+
     /// What may be in flight. Embedded models pace themselves.
     pub fn limits(&self) -> Limits {
         match self.kind {
@@ -344,6 +369,10 @@ mod tests {
             told(&EndpointSettings { in_flight: 0, ..http() }).contains("endpoints.gpt.in_flight, value=0")
         );
         assert!(told(&EndpointSettings { timeout_seconds: f64::NAN, ..http() }).contains("timeout_seconds"));
+        for price in [-0.5, f64::NAN, f64::INFINITY, 2e9] {
+            let wrong = told(&EndpointSettings { price_request: Some(price), ..http() });
+            assert!(wrong.contains("gpt.price_request") && wrong.contains("range=0..="), "{wrong}");
+        }
         assert!(told(&EndpointSettings { model: String::new(), ..http() }).contains("gpt.model"));
         assert!(told(&EndpointSettings { url: "api.example.com".into(), ..http() }).contains("gpt.url"));
         assert!(told(&EndpointSettings { kind: Kind::Embedded, ..http() }).contains("kind = \"http\""));

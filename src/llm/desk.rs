@@ -7,13 +7,13 @@
 //! A role may have several endpoints. An answer of any of them is found before anybody is asked; which is asked first is a
 //! function of the ask (`route`), and so is the order in which answers are looked for.
 
-use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role, Usage};
+use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role};
 use super::journal::{Entry, Flights, Journal, Landing, Seat, canonical, key_under};
 use crate::error::Error;
 use crate::model::{Lang, Reason};
 use crate::stop::Stop;
 use std::sync::Arc;
-use tries::Tries;
+use tries::{Paid, Tries};
 
 mod backend;
 pub mod meter;
@@ -22,11 +22,8 @@ mod route;
 mod tries;
 
 pub use backend::Backend;
-pub use meter::{Figures, Meter};
+pub use meter::{Billed, Figures, Meter};
 pub use retry::Retry;
-
-/// Bytes of a prompt per token, as a first guess for limits per minute.
-const BYTES_PER_TOKEN: usize = 4;
 
 /// A row that finds the endpoint busy or away this many times more often than it may try, while others are
 /// answered, is the cause itself.
@@ -117,7 +114,7 @@ impl Desk {
                 Seat::Lead(lead) => break lead,
                 Seat::Follow(follow) => {
                     if let Some(landing) = follow.wait().await {
-                        return line.followed(landing);
+                        return line.followed(landing, &first.name);
                     }
                 }
             }
@@ -133,7 +130,7 @@ impl Desk {
 
     async fn once(&self, ask: &Ask) -> Result<Answer, Trouble> {
         let Some(backend) = self.backends.first() else { return Err(Trouble::Row(Reason::GaveUp)) };
-        match backend.endpoint.ask(ask).await {
+        match backend.endpoint.ask(ask).await.map_err(|refusal| refusal.unpaid().0) {
             Ok(reply) => Ok(reply.answer),
             Err(Refusal::Fatal(error)) => Err(Trouble::Run(error)),
             Err(Refusal::Rejected(reason, _) | Refusal::Transient(reason, _)) => Err(Trouble::Row(reason)),
@@ -154,46 +151,33 @@ impl Line {
                     continue;
                 }
                 if let Some(entry) = journal.get(key).map_err(Trouble::Run)? {
-                    self.meter.cached(self.role);
+                    self.meter.cached(self.role, &backend.name);
                     return Ok(entry.reply.answer);
                 }
                 seen.push(key);
             }
         }
-        let tokens = Usage {
-            input_tokens: u64::try_from(bytes.len() / BYTES_PER_TOKEN).unwrap_or(u64::MAX),
-            output_tokens: most_written(ask),
-        };
-        let (backend, reply) = Tries::new(self, route).ask(ask, key, tokens).await?;
+        // Set aside until the answer is journaled: a budget that is spent waits for it.
+        let Paid { backend, reply, cost, hold } = Tries::new(self, route).ask(ask, key).await?;
         let Some(journal) = &self.journal else { return Ok(reply.answer) };
         let identity = backend.endpoint.identity_of(ask).to_owned();
         let key = key_under(&identity, bytes);
-        let entry = Entry { reply, role: self.role, identity, unix_ms: journal.unix_ms() };
+        let paid_nano = (!backend.prices.is_free()).then(|| cost.nano());
+        let entry = Entry { reply, role: self.role, identity, unix_ms: journal.unix_ms(), paid_nano };
         journal.put(key, &entry).map_err(Trouble::Run)?;
+        drop(hold);
         Ok(entry.reply.answer)
     }
 
-    fn followed(&self, landing: Landing) -> Result<Answer, Trouble> {
+    fn followed(&self, landing: Landing, endpoint: &str) -> Result<Answer, Trouble> {
         match landing {
             Landing::Answer(answer) => {
-                self.meter.cached(self.role);
+                self.meter.cached(self.role, endpoint);
                 Ok(answer)
             }
             Landing::Row(reason) => Err(Trouble::Row(reason)),
             Landing::Run(kind, what) => Err(Trouble::Run(Error::new(kind, what))),
         }
-    }
-}
-
-/// The most tokens an ask may write, for limits per minute.
-fn most_written(ask: &Ask) -> u64 {
-    match ask {
-        Ask::Chat { max_tokens, .. } => u64::from(*max_tokens),
-        Ask::Complete { openers, max_tokens, .. } => {
-            u64::try_from(openers.len()).unwrap_or(u64::MAX).saturating_mul(u64::from(*max_tokens))
-        }
-        Ask::Translate { text, .. } => u64::try_from(text.len() / BYTES_PER_TOKEN).unwrap_or(u64::MAX),
-        Ask::LogProb { .. } | Ask::Embed { .. } => 0,
     }
 }
 

@@ -196,8 +196,27 @@ pub enum Refusal {
     Transient(Reason, String),
     /// This ask will never be answered (too long, 400): give up on the row.
     Rejected(Reason, String),
+    /// A reply that is of no use but billed: why, and the tokens that the endpoint counts for it.
+    Paid(Box<Refusal>, Usage),
     /// No ask will be answered (wrong key, unknown model, address not found): the run must stop.
     Fatal(Error),
+}
+
+impl Refusal {
+    /// The same, billed for these tokens.
+    #[must_use]
+    pub fn paid(self, usage: Usage) -> Self {
+        Self::Paid(Box::new(self.unpaid().0), usage)
+    }
+
+    /// The refusal itself, and the tokens that are billed for it.
+    pub fn unpaid(self) -> (Self, Option<Usage>) {
+        let (mut refusal, mut billed) = (self, None);
+        while let Self::Paid(inner, usage) = refusal {
+            (refusal, billed) = (*inner, billed.or(Some(usage)));
+        }
+        (refusal, billed)
+    }
 }
 
 /// The kinds of ask an endpoint answers.

@@ -1,5 +1,6 @@
 //! Models: one trait for every endpoint, and the desk that each stage asks through.
 
+pub mod budget;
 pub mod consult;
 pub mod desk;
 pub mod embedded;
@@ -9,9 +10,11 @@ pub mod journal;
 pub mod key;
 pub mod limiter;
 pub mod models;
+pub mod money;
 pub mod prompt;
 #[doc(hidden)]
 pub mod scripted;
+pub mod tokens;
 
 pub use desk::{Desk, Trouble};
 pub use endpoint::{

@@ -3,6 +3,7 @@
 //! **Why**: a model has a bounded window and translates best what it can see whole. Text is cut only behind a
 //! sentence, or, where one sentence alone is too long, behind a word.
 
+pub use crate::llm::tokens::tokens_of;
 use crate::model::Lang;
 
 /// The beginning of a text, at most `most_chars` characters, cut behind a sentence if the cut keeps half of
@@ -49,20 +50,6 @@ pub fn sentence_ends(text: &str, lang: Lang) -> Vec<usize> {
 
 fn closes(c: char) -> bool {
     matches!(c, '"' | '\'' | '”' | '’' | '»' | ')' | ']' | '」' | '』' | '）' | '】' | '›')
-}
-
-/// What a text costs in tokens, as a rule of thumb for tokenizers of 32k to 256k entries: a quarter of a token
-/// for a basic Latin letter, a half for other letters, one for Han, Kana and Hangul.
-pub fn tokens_of(text: &str) -> usize {
-    let quarters: usize = text
-        .chars()
-        .map(|c| match c {
-            '\0'..='\u{7f}' => 1,
-            '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'.. => 4,
-            _ => 2,
-        })
-        .sum();
-    quarters.div_ceil(4)
 }
 
 /// Cuts a text into chunks of about `most_tokens` tokens behind sentences; a longer sentence is cut behind words.

@@ -12,5 +12,5 @@ pub use clock::{Clock, SystemClock};
 pub use plain::plain;
 pub use progress::Progress;
 pub use stopwatch::Stopwatch;
-pub use table::{Cost, Costs};
+pub use table::{BillLine, Cost, Costs};
 pub use tally::Tally;

@@ -3,6 +3,9 @@
 //! **Why**: it is the one thing that everybody reads, so it is plain text of fixed columns, read off the same counts
 //! as the audit, and fits the width it is given.
 
+use crate::llm::Role;
+use crate::llm::desk::Billed;
+use crate::llm::money::Money;
 use crate::model::{Lang, Reason, Stage};
 use crate::telemetry::Tally;
 use crate::telemetry::tally::Line;
@@ -20,41 +23,87 @@ pub struct Cost {
     pub input_tokens: u64,
     /// Tokens written by models.
     pub output_tokens: u64,
+    /// What the endpoints take for it.
+    pub money: Money,
     /// Work or waiting, summed over workers and calls in flight, in microseconds.
     pub micros: u64,
 }
 
+/// A line of the bill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BillLine {
+    /// What the endpoint was asked for.
+    pub role: Role,
+    /// Its name in the settings.
+    pub endpoint: String,
+    /// The lang that the asks served.
+    pub lang: String,
+    /// What is billed.
+    #[serde(flatten)]
+    pub billed: Billed,
+}
+
 /// Costs by stage and lang; work that serves no lang in particular stands under [`Lang::UND`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Costs(BTreeMap<(Stage, Lang), Cost>);
+pub struct Costs {
+    by_stage: BTreeMap<(Stage, Lang), Cost>,
+    /// The bill, by role, endpoint and lang.
+    pub bill: Vec<BillLine>,
+}
 
 impl Costs {
     /// Adds a cost.
     pub fn add(&mut self, stage: Stage, lang: Lang, cost: Cost) {
-        let sum = self.0.entry((stage, lang)).or_default();
+        let sum = self.by_stage.entry((stage, lang)).or_default();
         sum.calls += cost.calls;
         sum.cached += cost.cached;
         sum.input_tokens += cost.input_tokens;
         sum.output_tokens += cost.output_tokens;
+        sum.money += cost.money;
         sum.micros += cost.micros;
     }
 
     /// Adds what another worker spent.
     pub fn merge(&mut self, other: &Self) {
-        for ((stage, lang), cost) in &other.0 {
+        for ((stage, lang), cost) in &other.by_stage {
             self.add(*stage, *lang, *cost);
         }
+        self.bill.extend(other.bill.iter().cloned());
     }
 
     /// The cost of a stage and lang.
     pub fn of(&self, stage: Stage, lang: Lang) -> Cost {
-        self.0.get(&(stage, lang)).copied().unwrap_or_default()
+        self.by_stage.get(&(stage, lang)).copied().unwrap_or_default()
+    }
+
+    /// The bill by role and endpoint, a line each, and its sum; empty if nothing was asked.
+    pub fn bill_text(&self) -> String {
+        let mut lines: BTreeMap<(Role, &str), Billed> = BTreeMap::new();
+        let mut all = Billed::default();
+        for line in &self.bill {
+            lines.entry((line.role, &line.endpoint)).or_default().merge(&line.billed);
+            all.merge(&line.billed);
+        }
+        let told = |billed: &Billed| {
+            format!(
+                "requests={}, cached={}, tokens in={}, out={}, money={}",
+                billed.requests, billed.cached, billed.input_tokens, billed.output_tokens, billed.money
+            )
+        };
+        let mut text: Vec<String> = lines
+            .iter()
+            .map(|((role, endpoint), billed)| format!("bill: {} {endpoint}: {}", role.name(), told(billed)))
+            .collect();
+        if !text.is_empty() {
+            text.push(format!("bill: all: {}", told(&all)));
+        }
+        text.join("\n")
     }
 
     /// Everything together.
     pub fn sum(&self) -> Cost {
         let mut all = Self::default();
-        for cost in self.0.values() {
+        for cost in self.by_stage.values() {
             all.add(Stage::Read, Lang::UND, *cost);
         }
         all.of(Stage::Read, Lang::UND)
@@ -75,8 +124,8 @@ impl Style {
     pub const PLAIN: Self = Self { width: 0, bold: false };
 }
 
-const HEADINGS: [&str; 10] =
-    ["lang", "stage", "in", "kept", "dropped", "faulted", "calls", "cached", "tokens", "seconds"];
+const HEADINGS: [&str; 11] =
+    ["lang", "stage", "in", "kept", "dropped", "faulted", "calls", "cached", "tokens", "money", "seconds"];
 const WHY: &str = "why";
 
 /// The least room for reasons beside the numbers.
@@ -85,7 +134,7 @@ const LEAST_WHY: usize = 30;
 /// Draws the table, ordered by lang, then stage.
 pub fn table(tally: &Tally, costs: &Costs, style: Style) -> String {
     let mut lines = tally.lines();
-    for key in costs.0.keys() {
+    for key in costs.by_stage.keys() {
         lines.entry(*key).or_default();
     }
     let mut lines: Vec<((Stage, Lang), Line)> = lines.into_iter().collect();
@@ -106,7 +155,7 @@ pub fn table(tally: &Tally, costs: &Costs, style: Style) -> String {
         .collect();
     let (on, off) = if style.bold { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     let headings = HEADINGS.map(str::to_owned);
-    let wide = joined(&[const { String::new() }; 10], &widths, "x").len() - 1;
+    let wide = joined(&[const { String::new() }; 11], &widths, "x").len() - 1;
     // Beside the numbers if there is room, else under them.
     let beside = style.width == 0 || style.width >= wide + LEAST_WHY;
     let indent = if beside { wide } else { widths.first().map_or(0, |lang| lang + 4) };
@@ -127,7 +176,7 @@ pub fn table(tally: &Tally, costs: &Costs, style: Style) -> String {
     text
 }
 
-fn cells(lang: &str, stage: Stage, line: &Line, cost: Cost) -> [String; 10] {
+fn cells(lang: &str, stage: Stage, line: &Line, cost: Cost) -> [String; 11] {
     let number = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     let signed = |count: i64| if count < 0 { count.to_string() } else { number(count.unsigned_abs()) };
     let tokens = cost.input_tokens + cost.output_tokens;
@@ -144,6 +193,7 @@ fn cells(lang: &str, stage: Stage, line: &Line, cost: Cost) -> [String; 10] {
         number(cost.calls),
         number(cost.cached),
         number(tokens),
+        if cost.money == Money::ZERO { String::new() } else { cost.money.to_string() },
         seconds,
     ]
 }
@@ -170,7 +220,7 @@ fn wrapped(reasons: &[String], width: usize, never: bool) -> Vec<String> {
 }
 
 /// Words to the left, numbers to the right, columns without any value left out.
-fn joined(cells: &[String; 10], widths: &[usize], last: &str) -> String {
+fn joined(cells: &[String; 11], widths: &[usize], last: &str) -> String {
     let mut line = String::new();
     for (i, (cell, width)) in cells.iter().zip(widths).enumerate() {
         if *width > 0 {
@@ -208,7 +258,14 @@ mod tests {
         add(Verdict::faulted(Stage::Translate, Reason::GaveUp, 0.0), 5);
         add(Verdict::kept(Stage::Localize, 0.0), 1_000_000);
         let mut costs = Costs::default();
-        let cost = Cost { calls: 3, cached: 4, input_tokens: 1000, output_tokens: 234, micros: 1_234_567 };
+        let cost = Cost {
+            calls: 3,
+            cached: 4,
+            input_tokens: 1000,
+            output_tokens: 234,
+            money: Money::of(0.25),
+            micros: 1_234_567,
+        };
         costs.add(Stage::Translate, lang, cost);
         (tally, costs)
     }
@@ -222,7 +279,7 @@ mod tests {
             found.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(line("dedup"), "dedup 1,001,239 1,000,005 1,234 near_duplicate 1200, exact_duplicate 34");
-        assert_eq!(line("translate"), "translate 1,000,005 1,000,000 5 3 4 1,234 1.3 gave_up 5");
+        assert_eq!(line("translate"), "translate 1,000,005 1,000,000 5 3 4 1,234 0.250000 1.3 gave_up 5");
         assert_eq!(line("localize"), "localize 1,000,000 1,000,000");
         assert!(!text.contains('\u{1b}'));
     }

@@ -3,6 +3,7 @@
 use super::Retry;
 use crate::llm::limiter::Limiter;
 use crate::llm::limiter::health::Health;
+use crate::llm::money::Prices;
 use crate::llm::{Ask, Endpoint};
 use std::sync::Arc;
 
@@ -15,18 +16,34 @@ pub struct Backend {
     pub(super) retry: Retry,
     pub(super) weight: u32,
     pub(super) priority: u32,
+    pub(super) prices: Prices,
 }
 
 impl Backend {
     /// The endpoint that the settings name `name`. The limiter is the endpoint's, whatever role asks.
     pub fn new(name: &str, endpoint: Arc<dyn Endpoint>, limiter: Arc<Limiter>, retry: Retry) -> Self {
-        Self { name: name.to_owned(), endpoint, limiter, retry, weight: 1, priority: 0 }
+        Self {
+            name: name.to_owned(),
+            endpoint,
+            limiter,
+            retry,
+            weight: 1,
+            priority: 0,
+            prices: Prices::default(),
+        }
     }
 
     /// With a share next to others of the same priority (`1..=100`), and a priority: the least is asked first.
     #[must_use]
     pub fn ranked(mut self, weight: u32, priority: u32) -> Self {
         (self.weight, self.priority) = (weight, priority);
+        self
+    }
+
+    /// With what it takes for its work.
+    #[must_use]
+    pub fn priced(mut self, prices: Prices) -> Self {
+        self.prices = prices;
         self
     }
 

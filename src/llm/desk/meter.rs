@@ -1,7 +1,10 @@
 //! What each role cost: calls, tokens and the time its endpoint was at work.
 
+use crate::llm::budget::Budget;
+use crate::llm::money::Money;
 use crate::llm::{Role, Usage};
 use crate::model::Lang;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +26,25 @@ pub fn serving<F: Future>(lang: Lang, work: F) -> impl Future<Output = F::Output
 #[derive(Debug, Default)]
 pub struct Meter {
     tallies: Mutex<BTreeMap<(Role, Lang), Arc<Tally>>>,
+    bill: Mutex<BTreeMap<(Role, String, Lang), Billed>>,
+    budget: Budget,
+}
+
+/// What an endpoint did for a role and lang, as it is billed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// Requests sent, further tries included.
+    pub requests: u64,
+    /// Replies that are billed, whether they were of use or not.
+    pub replies: u64,
+    /// Asks answered by the journal, or by an equal ask in flight: they cost nothing.
+    pub cached: u64,
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// What it costs.
+    pub money: Money,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +55,7 @@ struct Tally {
     faults: AtomicU64,
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
+    money: Mutex<Money>,
     busy: Mutex<Busy>,
 }
 
@@ -59,11 +82,45 @@ pub struct Figures {
     pub input_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
+    /// What the endpoints take for it.
+    pub money: Money,
     /// Time in which at least one call was under way.
     pub busy: Duration,
 }
 
+impl Billed {
+    /// Adds another line.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.replies += other.replies;
+        self.cached += other.cached;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.money += other.money;
+    }
+}
+
 impl Meter {
+    /// A meter of a run that may spend so much.
+    pub fn within(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// What the run may spend.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The bill so far, by role, endpoint and lang.
+    pub fn bill(&self) -> BTreeMap<(Role, String, Lang), Billed> {
+        self.bill.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn billed(&self, role: Role, endpoint: &str, add: impl FnOnce(&mut Billed)) {
+        let mut bill = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+        add(bill.entry((role, endpoint.to_owned(), served())).or_default());
+    }
+
     /// What `role` has cost so far; the times of langs add up.
     pub fn figures(&self, role: Role) -> Figures {
         let all = self.figures_by_lang();
@@ -75,6 +132,7 @@ impl Meter {
             faults: sum.faults + figures.faults,
             input_tokens: sum.input_tokens + figures.input_tokens,
             output_tokens: sum.output_tokens + figures.output_tokens,
+            money: sum.money + figures.money,
             busy: sum.busy + figures.busy,
         })
     }
@@ -86,7 +144,8 @@ impl Meter {
     }
 
     /// A try begins; the span ends when it is dropped.
-    pub(super) fn call(&self, role: Role, first: bool) -> Span {
+    pub(super) fn call(&self, role: Role, endpoint: &str, first: bool) -> Span {
+        self.billed(role, endpoint, |line| line.requests += 1);
         let tally = self.tally(role);
         add(if first { &tally.calls } else { &tally.retries }, 1);
         let mut busy = tally.busy();
@@ -98,7 +157,8 @@ impl Meter {
         Span { tally }
     }
 
-    pub(super) fn cached(&self, role: Role) {
+    pub(super) fn cached(&self, role: Role, endpoint: &str) {
+        self.billed(role, endpoint, |line| line.cached += 1);
         add(&self.tally(role).cached, 1);
     }
 
@@ -107,16 +167,29 @@ impl Meter {
         self.tally(role).faults.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(super) fn used(&self, role: Role, usage: Usage) {
-        add(&self.tally(role).input_tokens, usage.input_tokens);
-        add(&self.tally(role).output_tokens, usage.output_tokens);
+    /// A reply is billed.
+    pub(super) fn used(&self, role: Role, endpoint: &str, usage: Usage, money: Money) {
+        self.billed(role, endpoint, |line| {
+            line.replies += 1;
+            line.input_tokens = line.input_tokens.saturating_add(usage.input_tokens);
+            line.output_tokens = line.output_tokens.saturating_add(usage.output_tokens);
+            line.money += money;
+        });
+        let tally = self.tally(role);
+        add(&tally.input_tokens, usage.input_tokens);
+        add(&tally.output_tokens, usage.output_tokens);
+        *tally.money.lock().unwrap_or_else(PoisonError::into_inner) += money;
     }
 
     fn tally(&self, role: Role) -> Arc<Tally> {
-        let lang = SERVED.try_with(|lang| *lang).unwrap_or(Lang::UND);
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tallies.entry((role, lang)).or_default())
+        Arc::clone(tallies.entry((role, served())).or_default())
     }
+}
+
+/// The lang of the row that the task works for.
+fn served() -> Lang {
+    SERVED.try_with(|lang| *lang).unwrap_or(Lang::UND)
 }
 
 impl Tally {
@@ -131,6 +204,7 @@ impl Tally {
             faults: of(&self.faults),
             input_tokens: of(&self.input_tokens),
             output_tokens: of(&self.output_tokens),
+            money: *self.money.lock().unwrap_or_else(PoisonError::into_inner),
             busy: busy.total + open,
         }
     }
@@ -167,8 +241,8 @@ mod tests {
     #[test]
     fn overlapping_calls_count_their_time_once() {
         let meter = Meter::default();
-        let first = meter.call(Role::Score, true);
-        let second = meter.call(Role::Score, false);
+        let first = meter.call(Role::Score, "gpt", true);
+        let second = meter.call(Role::Score, "gpt", false);
         std::thread::sleep(Duration::from_millis(20));
         drop(first);
         drop(second);

@@ -359,3 +359,39 @@ async fn lower_priorities_have_a_desk_of_their_own_and_one_journal() {
     assert_eq!(asked, [1, 1, 0]);
     assert!(below.below().expect("one is left").below().is_none());
 }
+
+#[tokio::test]
+async fn a_budget_is_overspent_by_no_more_than_what_was_in_flight_and_that_is_kept() {
+    use crate::llm::budget::{Budget, Most};
+    // The endpoint counts a thousand tokens where a handful was expected.
+    let script = |ask: &Ask| {
+        answered(ask).map(|reply| Reply { usage: Usage { input_tokens: 999, output_tokens: 1 }, ..reply })
+    };
+    let endpoint = Arc::new(Scripted::new(script).after(Duration::from_millis(5)));
+    let journal = Arc::new(Journal::in_memory(Arc::new(SystemClock)).expect("made"));
+    let most = Most { tokens: Some(5000), ..Most::default() };
+    let meter = Arc::new(Meter::within(Budget::new(most, Arc::new(SystemClock))));
+    let limiter = Limiter::new(Limits { in_flight: 8, ..Limits::default() });
+    let asked: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&endpoint);
+    let backends = vec![Backend::new("one", asked, limiter, retry())];
+    let desk = Desk::new(Role::Embed, backends, Some(Arc::clone(&journal)), Stop::default(), meter);
+    let mut asks = tokio::task::JoinSet::new();
+    for i in 0..60 {
+        let desk = desk.clone();
+        asks.spawn(async move { desk.ask(&ask(&format!("row {i}"))).await });
+    }
+    let mut answers = 0;
+    while let Some(done) = asks.join_next().await {
+        match done.expect("no panic") {
+            Ok(_) => answers += 1,
+            Err(Trouble::Run(error)) => assert_eq!(error.kind(), ErrorKind::Budget, "{error}"),
+            Err(Trouble::Row(reason)) => panic!("a row is blamed: {}", reason.name()),
+        }
+    }
+    let sent = endpoint.asked_at_all();
+    assert!((5..=13).contains(&sent), "{sent} were sent");
+    assert_eq!((answers, journal.len().expect("reads")), (sent, sent));
+    // Cached answers cost nothing, spent as it is.
+    let kept = journal.len().expect("reads");
+    assert!(kept > 0 && desk.ask(&ask("another")).await.is_err());
+}

@@ -7,6 +7,9 @@
 
 use super::{Backend, Line, PATIENCE, Trouble};
 use crate::error::{Error, ErrorKind};
+use crate::llm::budget::Hold;
+use crate::llm::money::Money;
+use crate::llm::tokens::{characters_of, most_of};
 use crate::llm::{Ask, Refusal, Reply, Usage};
 use crate::model::Reason;
 use std::time::Duration;
@@ -25,6 +28,15 @@ pub(super) struct Tries<'a> {
     broken: u32,
     waited: u32,
     answers: u64,
+}
+
+/// An answer that was paid for.
+pub(super) struct Paid<'a> {
+    pub(super) backend: &'a Backend,
+    pub(super) reply: Reply,
+    pub(super) cost: Money,
+    /// Of the budget; to be kept until the answer is.
+    pub(super) hold: Hold<'a>,
 }
 
 /// What to do after a refusal.
@@ -52,13 +64,9 @@ impl<'a> Tries<'a> {
         tries
     }
 
-    /// The answer, and who gave it. `seed` sets the waits apart, `tokens` are the ask's about.
-    pub(super) async fn ask(
-        mut self,
-        ask: &Ask,
-        seed: u128,
-        tokens: Usage,
-    ) -> Result<(&'a Backend, Reply), Trouble> {
+    /// The answer, and who gave it. `seed` sets the waits apart.
+    pub(super) async fn ask(mut self, ask: &Ask, seed: u128) -> Result<Paid<'a>, Trouble> {
+        let (most, characters) = (most_of(ask), characters_of(ask));
         let line = self.line;
         let retry = self.route.first().map(|first| first.retry).unwrap_or_default();
         let (mut waits, mut short) = (retry.waits(seed), retry.short_waits(seed));
@@ -69,19 +77,30 @@ impl<'a> Tries<'a> {
             let Some((at, backend)) = self.choose() else { return Err(self.nobody_left()) };
             let health = backend.health();
             let pauses = health.pauses();
-            let turn = backend.limiter.enter(tokens).await;
+            let turn = backend.limiter.enter(most).await;
             if health.pauses() != pauses && self.another_is_open(at) {
                 // It went away while this ask stood in line.
                 continue;
             }
-            let call = line.meter.call(line.role, self.broken + self.waited == 0);
-            let reply = backend.endpoint.ask(ask).await;
+            let reserve = line.meter.budget().reserve(most, backend.prices.cost(most, characters));
+            let mut hold = reserve.await.map_err(Trouble::Run)?;
+            let call = line.meter.call(line.role, &backend.name, self.broken + self.waited == 0);
+            let (reply, usage) = billed(backend.endpoint.ask(ask).await, most);
             drop(call);
+            let mut cost = Money::ZERO;
+            if let Some(usage) = usage {
+                cost = backend.prices.cost(usage, characters);
+                line.meter.used(line.role, &backend.name, usage, cost);
+                hold.charge(usage, cost);
+            }
+            if reply.is_err() {
+                // Waiting to try again keeps nobody else from asking.
+                hold = Hold::default();
+            }
             let next = match reply {
                 Ok(reply) => {
                     turn.answered(reply.usage);
-                    line.meter.used(line.role, reply.usage);
-                    return Ok((backend, reply));
+                    return Ok(Paid { backend, reply, cost, hold });
                 }
                 Err(Refusal::Busy { after }) => {
                     turn.slowed();
@@ -112,6 +131,9 @@ impl<'a> Tries<'a> {
                         return Err(self.gave_up(reason, &why));
                     }
                     Next::Elsewhere
+                }
+                Err(Refusal::Paid(refusal, _)) => {
+                    return Err(Trouble::Run(Error::bug(format!("a bill within a bill: {refusal:?}"))));
                 }
                 Err(Refusal::Fatal(error)) => {
                     drop(turn);
@@ -250,6 +272,22 @@ impl<'a> Tries<'a> {
 
     fn names(&self) -> String {
         self.route.iter().map(|backend| backend.name.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// A reply, or why there is none; and what is billed for it, if anything is: a reply that was too long to be read has
+/// cost the most it may.
+fn billed(reply: Result<Reply, Refusal>, most: Usage) -> (Result<Reply, Refusal>, Option<Usage>) {
+    match reply {
+        Ok(reply) => {
+            let usage = reply.usage;
+            (Ok(reply), Some(usage))
+        }
+        Err(refusal @ Refusal::Rejected(Reason::ReplyTooLong, _)) => (Err(refusal), Some(most)),
+        Err(refusal) => {
+            let (refusal, usage) = refusal.unpaid();
+            (Err(refusal), usage)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::endpoint::HttpEndpoint;
 use super::wire::Wire;
 use crate::config::endpoints::{SchemaMode, TokenLimit};
 use crate::error::Error;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Finish, Refusal, Reply, Token, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,9 @@ struct Message<'a> {
 pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
     let body = body(endpoint, ask)?;
     let page: Page = endpoint.wire.post(&endpoint.urls.chat, &body).await?;
-    endpoint.same_model(page.model.as_deref())?;
-    page.reply(&endpoint.wire, ask)
+    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let reply = endpoint.same_model(page.model.as_deref()).and_then(|()| page.reply(&endpoint.wire, ask));
+    reply.map_err(|refusal| of_no_use(refusal, billed))
 }
 
 fn body<'a>(endpoint: &'a HttpEndpoint, ask: &'a Ask) -> Result<Body<'a>, Refusal> {
@@ -163,6 +165,14 @@ struct Candidate {
     logprob: f64,
 }
 
+/// A refusal of a reply that came with its usage: it is billed.
+pub(super) fn of_no_use(refusal: Refusal, billed: Option<Usage>) -> Refusal {
+    match billed {
+        Some(usage) => refusal.paid(usage),
+        None => refusal,
+    }
+}
+
 /// What an endpoint counts.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Count {
@@ -181,11 +191,6 @@ impl Count {
             output_tokens: or(self.completion_tokens, guessed.output_tokens),
         }
     }
-}
-
-/// Tokens of a text where the endpoint counts none: four bytes each.
-pub(super) fn guess(text: &str) -> u64 {
-    u64::try_from(text.len().div_ceil(4)).unwrap_or(u64::MAX)
 }
 
 impl Page {
@@ -237,10 +242,10 @@ fn thought_through(text: String) -> (String, bool) {
 
 fn guessed(ask: &Ask, text: &str) -> Usage {
     let input_tokens = match ask {
-        Ask::Chat { system, user, .. } => guess(system) + guess(user),
+        Ask::Chat { system, user, .. } => count_of(system) + count_of(user),
         _ => 0,
     };
-    Usage { input_tokens, output_tokens: guess(text) }
+    Usage { input_tokens, output_tokens: count_of(text) }
 }
 
 /// Likeliest first; servers send them so, mostly.

@@ -3,10 +3,11 @@
 //! **Why**: forced openers and the log-probability of a text are asked of base models, here as of the embedded one. One
 //! request carries all openers or contexts of an ask. Log-probabilities need a server that echoes the prompt.
 
-use super::chat::{Count, guess};
+use super::chat::{Count, of_no_use};
 use super::endpoint::HttpEndpoint;
 use super::wire::Wire;
 use crate::error::Error;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Completion, Refusal, Reply, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,10 @@ pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
         extra: &endpoint.extra,
     };
     let page: Page = endpoint.wire.post(&endpoint.urls.completions, &body).await?;
-    endpoint.same_model(page.model.as_deref())?;
-    page.reply(&endpoint.wire, ask, &prompts)
+    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let same = endpoint.same_model(page.model.as_deref());
+    let reply = same.and_then(|()| page.reply(&endpoint.wire, ask, &prompts));
+    reply.map_err(|refusal| of_no_use(refusal, billed))
 }
 
 fn garbled(what: &str) -> Refusal {
@@ -111,10 +114,10 @@ impl Page {
         if choices.len() != prompts.len() || !ordered {
             return Err(garbled("are not one per prompt"));
         }
-        let input_tokens = prompts.iter().map(|prompt| guess(prompt)).sum();
+        let input_tokens = prompts.iter().map(|prompt| count_of(prompt)).sum();
         let output_tokens = match ask {
             Ask::LogProb { .. } => 0,
-            _ => choices.iter().map(|choice| guess(&choice.text)).sum(),
+            _ => choices.iter().map(|choice| count_of(&choice.text)).sum(),
         };
         let guessed = Usage { input_tokens, output_tokens };
         let usage = self.usage.map_or(guessed, |count| count.or(guessed));
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gain_is_over_the_tokens_of_the_text_alone() {
+    fn the_gain_is_over_the_count_of_the_text_alone() {
         let ask =
             |most_tokens| Ask::LogProb {
                 contexts: vec!["Ás: ".into()], text: "um dois".into(), most_tokens

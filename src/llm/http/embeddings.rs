@@ -1,8 +1,9 @@
 //! Embeddings, as floats or base64, made unit vectors of int8.
 
 use super::base64;
-use super::chat::{Count, guess};
+use super::chat::{Count, of_no_use};
 use super::endpoint::HttpEndpoint;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Refusal, Reply, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,15 @@ enum Vector {
 pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> {
     let body = Body { model: &endpoint.model, input: text, extra: &endpoint.extra };
     let page: Page = endpoint.wire.post(&endpoint.urls.embeddings, &body).await?;
+    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let guessed = Usage { input_tokens: count_of(text), output_tokens: 0 };
+    let usage = page.usage.map_or(guessed, |count| count.or(guessed));
+    let vector = vector_of(endpoint, &page).map_err(|refusal| of_no_use(refusal, billed))?;
+    Ok(Reply { answer: Answer::Vector(vector), usage })
+}
+
+/// The vector of a reply.
+fn vector_of(endpoint: &HttpEndpoint, page: &Page) -> Result<Vec<i8>, Refusal> {
     let broken = |what: &str| Refusal::Transient(Reason::Garbled, format!("embedding {what}"));
     endpoint.same_model(page.model.as_deref())?;
     let [datum] = page.data.as_slice() else { return Err(broken("missing")) };
@@ -57,10 +67,7 @@ pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> 
         },
         Vector::Base64(text) => quantised(&floats_of(text).ok_or_else(|| broken("is no base64 of floats"))?),
     };
-    let vector = vector.ok_or_else(|| broken("has no direction"))?;
-    let guessed = Usage { input_tokens: guess(text), output_tokens: 0 };
-    let usage = page.usage.map_or(guessed, |count| count.or(guessed));
-    Ok(Reply { answer: Answer::Vector(vector), usage })
+    vector.ok_or_else(|| broken("has no direction"))
 }
 
 fn floats_of(text: &str) -> Option<Vec<f64>> {

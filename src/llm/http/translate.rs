@@ -1,7 +1,7 @@
 //! Translation as `LibreTranslate` and apertium-apy speak it: `POST /translate`, the key in the body.
 
-use super::chat::guess;
 use super::endpoint::HttpEndpoint;
+use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Refusal, Reply, Usage};
 use crate::model::Lang;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub async fn ask(endpoint: &HttpEndpoint, from: Lang, to: Lang, text: &str) -> R
         extra: &endpoint.extra,
     };
     let page: Page = endpoint.wire.post(&endpoint.urls.translate, &body).await?;
-    let usage = Usage { input_tokens: guess(text), output_tokens: guess(&page.text) };
+    let usage = Usage { input_tokens: count_of(text), output_tokens: count_of(&page.text) };
     Ok(Reply { answer: Answer::Text(page.text), usage })
 }
 
@@ -70,7 +70,7 @@ pub async fn ask_apertium(
     fields.extend(endpoint.wire.key().map(|key| ("key", key.reveal())));
     let page: Apertium = endpoint.wire.post_form(&endpoint.urls.translate, &fields).await?;
     let text_of = page.data.text;
-    let usage = Usage { input_tokens: guess(text), output_tokens: guess(&text_of) };
+    let usage = Usage { input_tokens: count_of(text), output_tokens: count_of(&text_of) };
     Ok(Reply { answer: Answer::Text(text_of), usage })
 }
 

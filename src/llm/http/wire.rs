@@ -1,10 +1,11 @@
 //! One request: a client that follows no redirect, a reply read up to its bound, errors without addresses or keys.
 
+use super::chat::Count;
 use super::status::{refusal, spoken, told};
 use crate::config::EndpointSettings;
 use crate::error::{Error, Result};
-use crate::llm::Refusal;
 use crate::llm::key::Key;
+use crate::llm::{Refusal, Usage};
 use crate::model::Reason;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, Url, redirect};
@@ -143,10 +144,14 @@ impl Wire {
             if let Ok(Erring { error }) = serde_json::from_slice(&bytes) {
                 return self.told(&error);
             }
-            Refusal::Transient(
+            let refusal = Refusal::Transient(
                 Reason::Garbled,
                 format!("reply not understood: {cause}, said={:?}", spoken(&self.said(&bytes))),
-            )
+            );
+            match serde_json::from_slice(&bytes) {
+                Ok(Counted { usage }) => refusal.paid(usage.or(Usage::default())),
+                Err(_) => refusal,
+            }
         })
     }
 
@@ -208,6 +213,12 @@ impl Wire {
 
 fn too_long(most: usize) -> Refusal {
     Refusal::Rejected(Reason::ReplyTooLong, format!("reply too long: most_reply_bytes={most}"))
+}
+
+/// What a reply of another shape that is billed looks like.
+#[derive(Deserialize)]
+struct Counted {
+    usage: Count,
 }
 
 /// What a reply that is only an error looks like.

@@ -19,6 +19,9 @@ pub struct Entry {
     pub identity: String,
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
+    /// What it cost by the prices of then, in billionths of the currency; absent where the endpoint had no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_nano: Option<u64>,
 }
 
 impl Entry {
@@ -137,9 +140,14 @@ mod tests {
             role: Role::Score,
             identity: "m".into(),
             unix_ms: 7,
+            paid_nano: None,
         };
         let bytes = entry.to_bytes().expect("json");
-        assert_eq!(Entry::from_bytes(&bytes), Some(entry));
+        // As it was written before there were prices.
+        assert!(!String::from_utf8_lossy(&bytes).contains("paid_nano"));
+        assert_eq!(Entry::from_bytes(&bytes), Some(entry.clone()));
+        let priced = Entry { paid_nano: Some(1_176_000), ..entry };
+        assert_eq!(Entry::from_bytes(&priced.to_bytes().expect("json")), Some(priced));
         assert_eq!(Entry::from_bytes(bytes.get(..9).expect("longer")), None);
         assert_eq!(Entry::from_bytes(&[2, b'{', b'}']), None);
         assert_eq!(Entry::from_bytes(&[]), None);

@@ -1,7 +1,8 @@
 //! A journal as a Parquet file: to look into, to keep, to carry to another machine.
 //!
 //! **Why**: answers cost money, so they must not be bound to one folder. One row per answer: `key` (hexadecimal), `role`,
-//! `model`, `asked_at` (UTC), `input_tokens`, `output_tokens`, `answer` (JSON). The secret of the state stands in the
+//! `model`, `asked_at` (UTC), `input_tokens`, `output_tokens`, `paid_nano` (billionths of the
+//! currency, null without a price), `answer` (JSON). The secret of the state stands in the
 //! file's metadata, as prompts with fences are found again only under the secret that they were asked with: whoever gets
 //! the file can read it.
 
@@ -110,6 +111,7 @@ fn batch_of(rows: &[(u128, Entry)]) -> Result<RecordBatch> {
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(_, entry)| number(entry))))
     };
     let times = rows.iter().map(|(_, entry)| i64::try_from(entry.unix_ms).unwrap_or(i64::MAX));
+    let paid: UInt64Array = rows.iter().map(|(_, entry)| entry.paid_nano).collect();
     let columns: [(&str, ArrayRef); 7] = [
         ("key", Arc::new(StringArray::from_iter_values(rows.iter().map(|(key, _)| format!("{key:032x}"))))),
         ("role", Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, entry)| entry.role.name())))),
@@ -119,7 +121,10 @@ fn batch_of(rows: &[(u128, Entry)]) -> Result<RecordBatch> {
         ("output_tokens", of(&|entry| entry.reply.usage.output_tokens)),
         ("answer", Arc::new(StringArray::from_iter_values(answers))),
     ];
-    RecordBatch::try_from_iter(columns).map_err(|cause| Error::bug("columns differ").because(cause))
+    let columns = columns.map(|(name, column)| (name, column, false)).into_iter();
+    let columns = columns.chain([("paid_nano", Arc::new(paid) as ArrayRef, true)]);
+    RecordBatch::try_from_iter_with_nullable(columns)
+        .map_err(|cause| Error::bug("columns differ").because(cause))
 }
 
 /// A reader of the file and its secret.
@@ -172,6 +177,8 @@ fn entry_of(batch: &RecordBatch, at: usize) -> Option<(u128, Entry)> {
         role: Role::from_name(text("role")?)?,
         identity: text("model")?.to_owned(),
         unix_ms: u64::try_from(asked_at.value(at)).ok()?,
+        // Exports of before there were prices lack it.
+        paid_nano: number("paid_nano"),
     };
     Some((u128::from_str_radix(text("key")?, 16).ok()?, entry))
 }
@@ -193,7 +200,13 @@ mod tests {
     fn entry(role: Role, model: &str, unix_ms: u64) -> Entry {
         let usage = Usage { input_tokens: unix_ms, output_tokens: 2 };
         let answer = Answer::Text(format!("resposta \"{unix_ms}\"\n"));
-        Entry { reply: Reply { answer, usage }, role, identity: model.to_owned(), unix_ms }
+        Entry {
+            reply: Reply { answer, usage },
+            role,
+            identity: model.to_owned(),
+            unix_ms,
+            paid_nano: unix_ms.is_multiple_of(3).then_some(unix_ms),
+        }
     }
 
     fn filled(answers: u64) -> Journal {

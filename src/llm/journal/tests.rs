@@ -22,7 +22,7 @@ fn open(path: &Path) -> Result<Journal> {
 
 fn entry(text: &str) -> Entry {
     let reply = Reply { answer: Answer::Text(text.to_owned()), usage: Usage::default() };
-    Entry { reply, role: Role::Translate, identity: "m".to_owned(), unix_ms: 7 }
+    Entry { reply, role: Role::Translate, identity: "m".to_owned(), unix_ms: 7, paid_nano: None }
 }
 
 #[tokio::test]
