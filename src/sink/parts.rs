@@ -138,12 +138,11 @@ impl OpenPart {
     }
 
     fn writer(&mut self, ctx: &PartContext, shard: u32, lang: Lang) -> Result<&mut PartWriter> {
-        let writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let (key, _) = ctx.shard(shard)?;
-                PartWriter::create(&ctx.store, lang, key, ctx.fingerprint, ctx.block_rows)?
-            }
+        let writer = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let (key, _) = ctx.shard(shard)?;
+            PartWriter::create(&ctx.store, lang, key, ctx.fingerprint, ctx.block_rows)?
         };
         Ok(self.writer.insert(writer))
     }
