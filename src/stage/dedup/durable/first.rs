@@ -1,7 +1,7 @@
 //! The clusters of a first load: nothing stood before, so nothing has to be compared with it.
 //!
 //! **Why**: differential keeps every edge and every row of a cluster in memory, to take them back one day. A first load takes
-//! nothing back, so sorting and one union-find do: 36 bytes of memory per node with an edge, on one worker, and the
+//! nothing back, so sorting and one union-find do: 24 bytes of memory per node with an edge, on one worker, and the
 //! sorters. The labels are those that [`components`](super::super::components) gives, so the next delta goes on from them.
 
 use super::closure::Closed;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::Epoch;
 use crate::stage::dedup::components::label;
 use crate::stage::gather::{Gather, Give, gathered};
-use crate::state::sorter::Sorter;
+use crate::state::sorter::{Sorted, Sorter};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -90,7 +90,7 @@ impl Gather for Union {
 
     fn work(self, out: &mut Give<'_, (Node, u128)>) -> Result<()> {
         let sorted = self.edges.finish()?;
-        let mut nodes: Vec<Node> = Vec::new();
+        let mut nodes: Vec<Node> = Vec::with_capacity(distinct(&sorted)?);
         let mut edges = sorted.read()?;
         while edges.next()? {
             let node = node_of(edges.key());
@@ -114,16 +114,31 @@ impl Gather for Union {
             let (low, high) = (a.min(b), a.max(b));
             roots[high] = u32::try_from(low).unwrap_or(many);
         }
-        let mut least: Vec<u128> = vec![u128::MAX; nodes.len()];
-        for (at, node) in nodes.iter().enumerate() {
+        // Of each root, the node whose label is the least.
+        let mut least: Vec<u32> = (0..many).collect();
+        for (at, number) in (0..many).enumerate() {
             let root = root(&mut roots, at);
-            least[root] = least[root].min(label(*node));
+            if label(nodes[at]) < label(nodes[least[root] as usize]) {
+                least[root] = number;
+            }
         }
         for (at, node) in nodes.iter().enumerate() {
-            out.now((*node, least[root(&mut roots, at)]), 1)?;
+            let of = least[root(&mut roots, at)];
+            out.now((*node, label(nodes[of as usize])), 1)?;
         }
         Ok(())
     }
+}
+
+/// How many nodes have edges: counted first, so that no room is left over.
+fn distinct(sorted: &Sorted) -> Result<usize> {
+    let (mut edges, mut last, mut count) = (sorted.read()?, None, 0);
+    while edges.next()? {
+        let node = node_of(edges.key());
+        count += usize::from(last != Some(node));
+        last = Some(node);
+    }
+    Ok(count)
 }
 
 /// The root of a tree, halving the path to it.
