@@ -1,6 +1,7 @@
 //! The most that one run may spend.
 
-use crate::error::{Error, Result};
+use super::endpoints::within;
+use crate::error::Result;
 use crate::llm::budget::Most;
 use crate::llm::money::Money;
 use serde::{Deserialize, Serialize};
@@ -33,11 +34,7 @@ impl BudgetSettings {
             ("calls", whole(self.calls), 1e15),
             ("minutes", self.minutes.unwrap_or(0.0), 525_600.0),
         ] {
-            if !(0.0..=most).contains(&value) {
-                return Err(Error::config(format!(
-                    "setting out of range: key={key}.{name}, value={value}, range=0..={most}, remedy=leave it out for no limit"
-                )));
-            }
+            within(key, name, value, 0.0..=most, "leave it out for no limit")?;
         }
         Ok(())
     }

@@ -320,7 +320,13 @@ impl EndpointSettings {
     }
 }
 
-fn within(key: &str, name: &str, value: f64, range: RangeInclusive<f64>, remedy: &str) -> Result<()> {
+pub(super) fn within(
+    key: &str,
+    name: &str,
+    value: f64,
+    range: RangeInclusive<f64>,
+    remedy: &str,
+) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
     }

@@ -9,15 +9,18 @@ use super::{Ask, Usage};
 /// What a text costs in tokens, as a rule of thumb for tokenizers of 32k to 256k entries: a quarter of a token
 /// for a basic Latin letter, a half for other letters, one for Han, Kana and Hangul.
 pub fn tokens_of(text: &str) -> usize {
-    let quarters: usize = text
-        .chars()
+    quarters_of(text).div_ceil(4)
+}
+
+/// Quarters of a token: those of pieces add up to those of the text.
+fn quarters_of(text: &str) -> usize {
+    text.chars()
         .map(|c| match c {
             '\0'..='\u{7f}' => 1,
             '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'.. => 4,
             _ => 2,
         })
-        .sum();
-    quarters.div_ceil(4)
+        .sum()
 }
 
 /// As [`tokens_of`], as endpoints count.
@@ -29,7 +32,8 @@ pub fn count_of(text: &str) -> u64 {
 /// three times what they read.
 pub fn most_of(ask: &Ask) -> Usage {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let input_tokens = texts_of(ask).map(|text| count_of(&text)).sum();
+    let tokens = |text: [&str; 3]| count(text.into_iter().map(quarters_of).sum::<usize>().div_ceil(4));
+    let input_tokens = texts_of(ask).into_iter().map(tokens).sum();
     let output_tokens = match ask {
         Ask::Chat { max_tokens, .. } => u64::from(*max_tokens),
         Ask::Complete { openers, max_tokens, .. } => {
@@ -45,22 +49,22 @@ pub fn most_of(ask: &Ask) -> Usage {
 
 /// Characters (Unicode scalar values) that an ask sends.
 pub fn characters_of(ask: &Ask) -> u64 {
-    texts_of(ask).map(|text| u64::try_from(text.chars().count()).unwrap_or(u64::MAX)).sum()
+    let characters = |text: &str| u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
+    texts_of(ask).into_iter().flatten().map(characters).sum()
 }
 
-/// The texts that are sent, one by one.
-fn texts_of(ask: &Ask) -> impl Iterator<Item = String> {
-    let texts: Vec<String> = match ask {
-        Ask::Translate { text, .. } | Ask::Embed { text } => vec![text.clone()],
-        Ask::Chat { system, user, .. } => vec![system.clone(), user.clone()],
+/// The texts that are sent, in the pieces that they are put together from.
+fn texts_of(ask: &Ask) -> Vec<[&str; 3]> {
+    match ask {
+        Ask::Translate { text, .. } | Ask::Embed { text } => vec![[text, "", ""]],
+        Ask::Chat { system, user, .. } => vec![[system, "", ""], [user, "", ""]],
         Ask::Complete { prefix, prompt, openers, .. } => {
-            openers.iter().map(|opener| format!("{prefix}{prompt}{opener}")).collect()
+            openers.iter().map(|opener| [prefix.as_str(), prompt, opener]).collect()
         }
         Ask::LogProb { contexts, text, .. } => {
-            contexts.iter().map(|context| format!("{context}{text}")).collect()
+            contexts.iter().map(|context| [context.as_str(), text, ""]).collect()
         }
-    };
-    texts.into_iter()
+    }
 }
 
 #[cfg(test)]

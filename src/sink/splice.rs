@@ -120,7 +120,6 @@ fn footer(file: &File) -> Result<ParquetMetaData, ParquetError> {
 pub(crate) struct Old {
     path: PathBuf,
     file: File,
-    meta: ParquetMetaData,
     arrow: ArrowReaderMetadata,
 }
 
@@ -131,17 +130,15 @@ impl Old {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it cannot be read any more.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|cause| super::file::away("part not read", path, cause))?;
-        let opened = footer(&file).and_then(|meta| {
-            let arrow = ArrowReaderMetadata::try_new(Arc::new(meta.clone()), ArrowReaderOptions::new())?;
-            Ok((meta, arrow))
-        });
-        let (meta, arrow) = opened.map_err(|cause| unreadable(path, cause))?;
-        Ok(Self { path: path.to_owned(), file, meta, arrow })
+        let opened = footer(&file)
+            .and_then(|meta| ArrowReaderMetadata::try_new(Arc::new(meta), ArrowReaderOptions::new()));
+        let arrow = opened.map_err(|cause| unreadable(path, cause))?;
+        Ok(Self { path: path.to_owned(), file, arrow })
     }
 
     /// Rows of a row group.
     pub(crate) fn rows(&self, group: usize) -> u64 {
-        let rows = self.meta.row_groups().get(group).map_or(0, RowGroupMetaData::num_rows);
+        let rows = self.arrow.metadata().row_groups().get(group).map_or(0, RowGroupMetaData::num_rows);
         u64::try_from(rows).unwrap_or(0)
     }
 
@@ -174,10 +171,10 @@ impl Old {
         group: usize,
         mut to: SerializedRowGroupWriter<'_, W>,
     ) -> Result<(), ParquetError> {
-        let Some(from) = self.meta.row_groups().get(group) else {
+        let Some(from) = self.arrow.metadata().row_groups().get(group) else {
             return Err(ParquetError::General(format!("row group missing: {group}")));
         };
-        let pages = self.meta.page_index_for_row_group(group);
+        let pages = self.arrow.metadata().page_index_for_row_group(group);
         for (at, column) in from.columns().iter().enumerate() {
             let close = ColumnCloseResult {
                 bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),

@@ -153,7 +153,7 @@ fn decide(
     ctx.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
     let key = ctx.parts.shards.get(shard as usize).map_or("", |(key, _)| key.as_str());
     let wanted = ctx.wanted.get(shard as usize).copied().unwrap_or_default();
-    let mut changed = None;
+    let mut selected = None;
     if wanted {
         let mut print = ctx.parts.selected(shard)?;
         for (row, _) in new {
@@ -172,17 +172,20 @@ fn decide(
             }
             return Ok(());
         }
-        changed = splice(ctx, shard, key, old, new, print);
+        selected = Some(print);
     } else if let Some((row, _)) = new.first() {
         return Err(Error::bug(format!("row of a shard that is gone: place={:?}", row.place)));
     }
+    // Where selection starts anew, nothing is taken back and nothing stays.
+    let before = if ctx.restarted { Vec::new() } else { parts_of(ctx, key) };
+    let changed = selected.and_then(|selected| splice(ctx, shard, &before, old, new, selected));
     let block_rows = ctx.parts.block_rows.max(1);
     let differs = |(row, _): &&Selected| {
         changed.as_ref().is_none_or(|blocks| blocks.contains(&(row.place.row / block_rows)))
     };
     if !ctx.restarted {
         let old: Vec<Selected> = old.iter().filter(differs).copied().collect();
-        for note in ends_of(&parts_of(ctx, key), shard, &old) {
+        for note in ends_of(&before, shard, &old) {
             out.now(Repart::Note(note), -1)?;
         }
     }
@@ -203,14 +206,13 @@ fn parts_of(ctx: &RepartsContext, key: &str) -> Vec<Part> {
 fn splice(
     ctx: &RepartsContext,
     shard: u32,
-    key: &str,
+    parts: &[Part],
     old: &[Selected],
     new: &[Selected],
     selected: u128,
 ) -> Option<BTreeSet<u32>> {
     let known = ctx.known.as_deref().filter(|_| !ctx.restarted)?;
     let (_, digest) = ctx.parts.shards.get(shard as usize)?;
-    let parts = parts_of(ctx, key);
     let made_alike = known.fingerprint == ctx.parts.fingerprint && known.versions == ctx.parts.versions;
     let sound = |part: &Part| {
         part.digest == *digest
@@ -241,8 +243,8 @@ fn splice(
             continue;
         }
         let whole = !touched.contains(&lang);
-        let stays = Stays::of(&part, &ctx.parts.store, &changed, block_rows)?;
-        langs.insert(lang, if whole { Stays::Whole(part) } else { stays });
+        let stays = Stays::of(part, &ctx.parts.store, &changed, block_rows)?;
+        langs.insert(lang, if whole { Stays::Whole(part.clone()) } else { stays });
     }
     ctx.parts.splices.put(shard, Splice { selected, langs });
     Some(changed)

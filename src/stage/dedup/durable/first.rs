@@ -5,7 +5,7 @@
 //! sorters. The labels are those that [`components`](super::super::components) gives, so the next delta goes on from them.
 
 use super::closure::Closed;
-use super::labels::Labelled;
+use super::labels::{Labelled, pair};
 use super::{Durable, NODE, Node, Stored, node_of};
 use crate::error::{Error, Result};
 use crate::model::Epoch;
@@ -79,13 +79,8 @@ impl Gather for Union {
 
     fn take(&mut self, (a, b): Self::In, diff: isize) -> Result<()> {
         once(diff)?;
-        for (one, other) in [(a, b), (b, a)] {
-            let mut row = [0; 2 * NODE];
-            row[..NODE].copy_from_slice(&one.to_be_bytes());
-            row[NODE..].copy_from_slice(&other.to_be_bytes());
-            self.edges.push_once(&row)?;
-        }
-        Ok(())
+        self.edges.push_once(&pair(a, b))?;
+        self.edges.push_once(&pair(b, a))
     }
 
     fn work(self, out: &mut Give<'_, (Node, u128)>) -> Result<()> {
@@ -187,13 +182,10 @@ impl<R: Stored> Gather for Meet<R> {
 
     fn take(&mut self, met: Met<R>, diff: isize) -> Result<()> {
         once(diff)?;
-        let mut key = met.node().to_be_bytes().to_vec();
         match met {
-            Met::Label(_, label) => {
-                key.extend_from_slice(&label.to_be_bytes());
-                self.labels.push(&key, 1)
-            }
-            Met::Least(_, row) => {
+            Met::Label(node, label) => self.labels.push(&pair(node, label), 1),
+            Met::Least(node, row) => {
+                let mut key = node.to_be_bytes().to_vec();
                 row.put(&self.ctx.tables.codec, &mut key);
                 self.leasts.push(&key, 1)
             }

@@ -45,7 +45,7 @@ impl Gather for Labelled {
     }
 }
 
-fn pair(a: u128, b: u128) -> [u8; 2 * NODE] {
+pub(super) fn pair(a: u128, b: u128) -> [u8; 2 * NODE] {
     let mut row = [0; 2 * NODE];
     row[..NODE].copy_from_slice(&a.to_be_bytes());
     row[NODE..].copy_from_slice(&b.to_be_bytes());
