@@ -14,6 +14,7 @@
 //! ```
 
 pub mod cli;
+pub mod cluster;
 pub mod command;
 pub mod config;
 #[path = "../dataflows/curate/mod.rs"]

@@ -3,14 +3,27 @@
 //! **Why**: a timely worker that panics or returns early leaves the others waiting for ever. Here a panic
 //! raises the flag, every worker sees it within one park, drops its dataflow, and the run ends with an error.
 
+use crate::cluster::Link;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Config, Hooks};
 use timely::worker::Worker;
 
 /// How long a worker sleeps before it looks at the stop flag again; events wake it at once.
 const PARK: Duration = Duration::from_millis(20);
+
+/// The other processes of a run, connected.
+pub(crate) struct Peers {
+    /// The number of this process, from 0.
+    pub(crate) process: usize,
+    /// A connection to each process; `None` to this one.
+    pub(crate) links: Vec<Option<Link>>,
+}
 
 /// Builds a dataflow on each of `workers` threads, steps it until it is complete, then asks each worker for
 /// what it has. `build` gives back the closure that does so.
@@ -24,8 +37,26 @@ where
     G: FnOnce() -> Result<T> + 'static,
     F: Fn(&mut Worker) -> Result<G> + Send + Sync + 'static,
 {
+    run_among(workers, None, stop, build)
+}
+
+/// As [`run`], as one of several processes, each of which calls this with as many workers and the same dataflow. Gives
+/// what the workers of this process have.
+///
+/// # Errors
+/// As [`run`]; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a process is lost.
+pub(crate) fn run_among<T, F, G>(workers: usize, peers: Option<Peers>, stop: &Stop, build: F) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    G: FnOnce() -> Result<T> + 'static,
+    F: Fn(&mut Worker) -> Result<G> + Send + Sync + 'static,
+{
     let flag = stop.clone();
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+    let (builders, comms) = allocators(workers, peers)?;
+    // The threads of a lost connection never end, so nobody waits for them; the others end by themselves.
+    std::mem::forget(comms);
+    let config = timely::WorkerConfig::default();
+    let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| {
         let done = catch_unwind(AssertUnwindSafe(|| one(worker, &flag, &build)));
         done.unwrap_or_else(|panic| {
             flag.raise(Error::bug(format!("worker panicked: worker={}, {}", worker.index(), told(&*panic))));
@@ -47,6 +78,20 @@ where
         return Err(stop.take().unwrap_or_else(|| Error::bug("stopped without a reason")));
     }
     Ok(parts)
+}
+
+/// What carries data between the workers, and the threads behind it.
+fn allocators(workers: usize, peers: Option<Peers>) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>)> {
+    let Some(Peers { process, links }) = peers else {
+        let built = Config::Process(workers).try_build();
+        return built.map_err(|cause| Error::bug(format!("workers not started: {cause}")));
+    };
+    let Hooks { refill, spill, .. } = Hooks::default();
+    let inside = ProcessBuilder::new_typed_vector(workers, refill, spill);
+    let connected = initialize_networking_from_sockets(inside, links, process, workers, Hooks::default());
+    let (builders, comms) =
+        connected.map_err(|cause| Error::unavailable("processes not connected").because(cause))?;
+    Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(comms)))
 }
 
 fn one<T, F, G>(worker: &mut Worker, stop: &Stop, build: &F) -> Result<Option<T>>

@@ -6,7 +6,8 @@ mod by_script;
 
 use by_script::ByScript;
 use isogloss::config::Settings;
-use isogloss::curate::{Endpoints, Given, Outcome, curate};
+use isogloss::cluster::{Join, Lead};
+use isogloss::curate::{Endpoints, Given, Outcome, execute, join, lead as lead_run, prepare};
 use isogloss::llm::scripted::Scripted;
 use isogloss::model::Stage;
 use isogloss::sink::verify::verify;
@@ -16,6 +17,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 struct Bench {
@@ -48,6 +50,18 @@ impl Bench {
     }
 
     fn run(&self, output: &str, workers: usize, sets: &[&str]) -> isogloss::Result<Outcome> {
+        self.run_among(output, workers, 1, sets)
+    }
+
+    /// As several processes, each with so many workers: all but the leader are threads here, which share nothing with it
+    /// but folders and sockets.
+    fn run_among(
+        &self,
+        output: &str,
+        workers: usize,
+        processes: usize,
+        sets: &[&str],
+    ) -> isogloss::Result<Outcome> {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let mut settings = Settings::parse("[select.threshold]\ntarget_rate = 0.5\n", &sets)?;
         settings.input = vec![self.shards().display().to_string()];
@@ -60,7 +74,37 @@ impl Bench {
         }
         let given = Given { endpoints: Some(endpoints), identifier: Some(Arc::new(ByScript)) };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        curate(settings, given, runtime.handle(), &Stop::default())
+        let stop = Stop::default();
+        let job = Arc::new(prepare(settings, given, &stop)?);
+        if processes == 1 {
+            return execute(&job, runtime.handle(), &stop);
+        }
+        let lead = Lead::at("127.0.0.1:0", processes, "told".to_owned(), Box::new(|| Ok(())))?;
+        let wanted = Join {
+            leader: lead.address()?.to_string(),
+            token: "told".to_owned(),
+            patience: Duration::from_secs(60),
+        };
+        let none_needed = Stop::default();
+        std::thread::scope(|scope| {
+            let members: Vec<_> = (1..processes)
+                .map(|_| {
+                    let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
+                    let (wanted, handle, stop) = (wanted.clone(), runtime.handle(), none_needed.clone());
+                    scope.spawn(move || join(&wanted, given, handle, &stop))
+                })
+                .collect();
+            let outcome = lead_run(&job, Some(lead), runtime.handle(), &stop);
+            if outcome.as_ref().is_ok_and(|outcome| !outcome.ran) {
+                none_needed.raise(isogloss::Error::unavailable("nothing to do"));
+            }
+            for member in members {
+                let done = member.join().expect("a member");
+                let ran = outcome.as_ref().is_ok_and(|outcome| outcome.ran);
+                assert_eq!(done.is_ok(), ran, "{done:?} {:?}", outcome.as_ref().err());
+            }
+            outcome
+        })
     }
 
     /// An output folder that has the journal of another one, and nothing else.
@@ -97,6 +141,14 @@ fn the_rows_do_not_depend_on_the_number_of_workers() {
         assert_eq!(one.manifest.digest, other.manifest.digest, "workers={workers}");
         assert_eq!(one.manifest.counts, other.manifest.counts, "workers={workers}");
         assert_eq!(one.manifest.audit, other.manifest.audit, "workers={workers}");
+    }
+    for (workers, processes) in [(1, 2), (2, 3)] {
+        let name = format!("p{processes}");
+        let other = bench.run_among(&name, workers, processes, &["audit=all"]).expect("a run");
+        assert_eq!(one.manifest.digest, other.manifest.digest, "processes={processes}");
+        assert_eq!(one.manifest.counts, other.manifest.counts, "processes={processes}");
+        assert_eq!(one.manifest.audit, other.manifest.audit, "processes={processes}");
+        assert_eq!(one.row_groups_read, other.row_groups_read);
     }
     let report = verify(&bench.folder.path().join("one"), Path::new("/"), &mut |_| {}).expect("read");
     assert!(report.holds() && report.rows > 10, "{report}");
@@ -240,17 +292,17 @@ const SETTINGS: [&[&str]; 8] = [
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
 
-    /// Shards come, change and go while settings change too, with any number of workers and little memory to sort in; what
+    /// Shards come, change and go while settings change too, with any number of workers and processes and little memory to sort in; what
     /// stands after each run is what a run from scratch in memory says, audit and all.
     #[test]
     fn durable_equals_memory(
         script in prop::collection::vec(
-            (0..4_usize, prop::option::of(0..6_usize), 0..SETTINGS.len(), any::<bool>(), 1..=3_usize), 2..5),
+            (0..4_usize, prop::option::of(0..6_usize), 0..SETTINGS.len(), any::<bool>(), 1..=3_usize, 1..=3_usize), 2..5),
     ) {
         let bench = Bench::new();
         let pool = corpora(&["por_Latn", "rus_Cyrl", "ell_Grek"]);
         bench.put("9.parquet", &pool[4]);
-        for (step, (place, what, settings, all, workers)) in script.into_iter().enumerate() {
+        for (step, (place, what, settings, all, workers, processes)) in script.into_iter().enumerate() {
             let name = format!("{place}.parquet");
             match what {
                 Some(shard) => bench.put(&name, &pool[shard]),
@@ -261,7 +313,7 @@ proptest! {
             // Small blocks: parts that change are spliced.
             sets.push("parts.block_rows=3");
             let kept: Vec<&str> = sets.iter().copied().chain(["state.sort_bytes=65536"]).collect();
-            let durable = bench.run("out", workers, &kept).expect("a run");
+            let durable = bench.run_among("out", workers, processes, &kept).expect("a run");
             let asked = bench.model.asked_at_all();
             let fresh = format!("scratch{step}");
             bench.with_journal("out", &fresh);

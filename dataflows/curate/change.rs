@@ -18,16 +18,17 @@ use crate::stage::sign::FORM;
 use crate::state::artefact::{Artefact, name_of, pieces};
 use crate::state::codec::{Codec, Labels, Shape};
 use crate::state::manifest::{FORMAT, Print, StateManifest, StateShard};
-use crate::state::store::Store;
+use crate::state::store::{Store, Team};
 use crate::state::tables::Tables;
 use crate::telemetry::Tally;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The first stage that starts anew. Stages before it take the delta alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Restart {
     /// Dedup, and everything after it: from the artefacts of all shards.
     Dedup,
@@ -61,7 +62,7 @@ impl Restart {
     }
 
     /// Whether a table starts empty.
-    fn drops(self, table: &str) -> bool {
+    pub(super) fn drops(self, table: &str) -> bool {
         let first = match table.split('/').next().unwrap_or_default() {
             "dedup" | "kept" => Self::Dedup,
             "sample" | "admitted" => Self::Sample,
@@ -73,7 +74,7 @@ impl Restart {
 }
 
 /// A shard that is wanted now, or was before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Member {
     pub(super) key: String,
     pub(super) label: u32,
@@ -86,6 +87,8 @@ pub(super) struct Member {
 /// What a run has to do.
 pub struct Change {
     pub(super) store: Arc<Store>,
+    /// The snapshot that the state belongs to.
+    pub(super) snapshot: Option<u128>,
     pub(super) codec: Codec,
     /// Every shard, by key: a run's places count these.
     pub(super) members: Vec<Member>,
@@ -209,7 +212,8 @@ impl Change {
         entries: &[ShardEntry],
         surveys: &[Survey],
     ) -> Result<Self> {
-        let mut store = Store::open(folder, known.map(Manifest::state_name).transpose()?)?;
+        let snapshot = known.map(Manifest::state_name).transpose()?;
+        let mut store = Store::open(folder, snapshot)?;
         let prints = making.prints()?;
         let front = making.front()?;
         let before = store.base().tally();
@@ -248,6 +252,7 @@ impl Change {
         let codec = Codec::new(Labels::new(members.iter().map(|member| member.label).collect()));
         Ok(Self {
             store: Arc::new(store),
+            snapshot,
             codec,
             members,
             restart,
@@ -256,6 +261,38 @@ impl Change {
             missing,
             before,
             unsealed,
+            shape,
+        })
+    }
+
+    /// The change that the leading process found, for process `process`: it looks at nothing itself.
+    ///
+    /// # Errors
+    /// As [`Store::join`].
+    pub(super) fn join(
+        folder: &Path,
+        process: usize,
+        (snapshot, restart): (Option<u128>, Option<Restart>),
+        members: Vec<Member>,
+        missing: Vec<Task>,
+        shape: Shape,
+    ) -> Result<Self> {
+        let mut store = Store::join(folder, snapshot, process)?;
+        if let Some(restart) = restart {
+            store.restart(|table| restart.drops(table));
+        }
+        let codec = Codec::new(Labels::new(members.iter().map(|member| member.label).collect()));
+        Ok(Self {
+            before: store.base().tally(),
+            store: Arc::new(store),
+            snapshot,
+            codec,
+            members,
+            restart,
+            prints: BTreeMap::new(),
+            made_with: BTreeMap::new(),
+            missing,
+            unsealed: Vec::new(),
             shape,
         })
     }
@@ -277,11 +314,12 @@ impl Change {
     }
 
     /// The tables of the state.
-    pub(super) fn tables(&self, settings: &Settings) -> Tables {
+    pub(super) fn tables(&self, settings: &Settings, team: Team) -> Tables {
         Tables {
             store: Arc::clone(&self.store),
             codec: self.codec.clone(),
             sort_bytes: usize::try_from(settings.state.sort_bytes).unwrap_or(usize::MAX),
+            team,
         }
     }
 

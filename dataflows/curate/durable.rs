@@ -11,15 +11,17 @@
 
 use super::change::{Change, Restart, needed};
 use super::front::{Front, front};
+use super::handout::{FrontReport, Handout, PassReport};
 use super::job::Job;
 use super::models::{credits, english, rewrite};
 use super::outcome::{Outcome, Work, costs_of};
 use super::run::{KEEP, manifest_from, standing};
 use super::wire::{Share, counted, finished, tally_of};
+use crate::cluster::{self, Giving, Lead, Leader};
 use crate::error::Result;
 use crate::model::{Epoch, FragmentRow, Note, Scored, Signed, Stage};
 use crate::points::reached;
-use crate::sink::audit::{AuditContext, Before, audit};
+use crate::sink::audit::{AuditContext, Audited, Before, audit};
 use crate::sink::card::card;
 use crate::sink::manifest::{AuditFile, Part};
 use crate::sink::parts::PartContext;
@@ -38,7 +40,7 @@ use crate::state::artefact::{Artefact, notes_between, pieces as pieces_of, rows_
 use crate::state::codec::Shape;
 use crate::state::damage::damaged;
 use crate::state::manifest::StateManifest;
-use crate::state::store::Store;
+use crate::state::store::{Store, Team};
 use crate::state::table::View;
 use crate::stop::Stop;
 use crate::telemetry::{Stopwatch, Tally};
@@ -56,17 +58,42 @@ use timely::worker::Worker;
 use tokio::runtime::Handle;
 
 /// Carries out a run over durable state.
-pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Stopwatch) -> Result<Outcome> {
+pub(super) fn execute(
+    job: &Arc<Job>,
+    lead: Option<Lead>,
+    runtime: &Handle,
+    stop: &Stop,
+    watch: &Stopwatch,
+) -> Result<Outcome> {
     let change = needed(job.change.as_ref())?;
+    let processes = lead.as_ref().map_or(1, |lead| lead.processes);
+    let mut leader = lead.map(|lead| Leader::wait(lead, stop)).transpose()?;
     change.store.start_merging()?;
-    let first = read_missing(job, change, stop)?;
+    let tasks = Arc::new(TaskQueue::new(change.missing.iter().copied()));
+    if let Some(leader) = &mut leader {
+        let (progress, tasks) = (Arc::clone(&job.progress), Arc::clone(&tasks));
+        let told = Arc::new(move |rows| progress.done(Stage::Read, rows));
+        let handout = Handout::of(job, change, processes)?;
+        leader.welcome(&cluster::written(&handout)?, &Giving { tasks, told })?;
+    }
+    let mut first = read_missing(job, change, &tasks, stop)?;
+    for report in leader.as_ref().map(Leader::reports).transpose()?.unwrap_or_default() {
+        let report: FrontReport = cluster::read(&report)?;
+        job.progress.done(Stage::Read, report.rows);
+        first += report.peak_bytes;
+    }
     change.seal(job)?;
     reached("front done");
-    let pass = Arc::new(Pass::new(job, change, stop)?);
-    let shares = {
+    let team = Team { process: 0, processes, workers: job.settings.workers };
+    let pass = Arc::new(Pass::new(job, change, team, stop)?);
+    let peers = leader.as_ref().map(Leader::go).transpose()?;
+    let mut shares = {
         let (pass, runtime, flag) = (Arc::clone(&pass), runtime.clone(), stop.clone());
-        workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &pass, &runtime, &flag)))?
+        workers::run_among(team.workers, peers, stop, move |worker| Ok(build(worker, &pass, &runtime, &flag)))?
     };
+    for report in leader.as_ref().map(Leader::reports).transpose()?.unwrap_or_default() {
+        shares.push(pass.take_over(change, cluster::read(&report)?));
+    }
     pass.stages.checked()?;
     let tally = pass.tally(&shares);
     tally.conserved()?;
@@ -74,7 +101,7 @@ pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Sto
     let manifest = manifest_from(job, pass.parts(&shares), pass.audit(&shares), &tally);
     let reused = standing(job, &manifest);
     // What rows were made of must not be lost before them.
-    job.journal.sync()?;
+    job.sync_journal()?;
     reached("journal synced");
     let state = job.output.state();
     let name = manifest.state_name()?;
@@ -86,6 +113,9 @@ pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Sto
     };
     change.store.commit(name, next)?;
     job.output.publish(&manifest, &card(&manifest), KEEP)?;
+    if let Some(leader) = &leader {
+        leader.done();
+    }
     Store::collect(&state, name)?;
     let mut in_flight = [first, 0, 0];
     for share in &shares {
@@ -108,7 +138,12 @@ pub(super) fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop, watch: &Sto
 }
 
 /// Reads what has no piece yet; gives back the most bytes of text that were in flight.
-fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
+pub(super) fn read_missing(
+    job: &Arc<Job>,
+    change: &Change,
+    tasks: &Arc<TaskQueue>,
+    stop: &Stop,
+) -> Result<u64> {
     if change.missing.is_empty() {
         return Ok(0);
     }
@@ -124,7 +159,7 @@ fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
         shards: Arc::clone(&job.reading.shards),
         open: Arc::clone(&job.reading.open),
         settings: job.reading.settings.clone(),
-        tasks: Arc::new(TaskQueue::new(change.missing.iter().copied())),
+        tasks: Arc::clone(tasks),
         epoch_per_task: true,
         progress: Arc::new(ReadProgress::default()),
     });
@@ -147,10 +182,10 @@ fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
 type Differing = (u32, Option<Artefact>, Option<Artefact>);
 
 /// What the second dataflow works on.
-struct Pass {
+pub(super) struct Pass {
     job: Arc<Job>,
     restart: Option<Restart>,
-    stages: DurableStages,
+    pub(super) stages: DurableStages,
     differing: Vec<Differing>,
     parts: Arc<PartContext>,
     rereading: Arc<Rereading>,
@@ -162,7 +197,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<Self> {
+    pub(super) fn new(job: &Arc<Job>, change: &Change, team: Team, stop: &Stop) -> Result<Self> {
         let members = &change.members;
         let digest = |at: usize| members[at].new.as_ref().map_or(0, |(_, digest, _)| *digest);
         let shards = (0..members.len()).map(|at| (members[at].key.clone(), digest(at))).collect();
@@ -187,6 +222,7 @@ impl Pass {
             segmenter: Arc::clone(&job.rereading.segmenter),
             bundle_rows: job.rereading.bundle_rows,
             bundle_bytes: job.rereading.bundle_bytes,
+            readers: team.workers,
         };
         let below = change.restart.map(Restart::stage);
         let base = change.store.base();
@@ -214,7 +250,7 @@ impl Pass {
             store: job.output.store(),
             before: Before { files, below },
         };
-        let tables = change.tables(&job.settings);
+        let tables = change.tables(&job.settings, team);
         let stages = DurableStages::new(tables.clone(), &job.settings.sign, stop);
         let ledger = LedgerContext { tables, shape: Shape::of(&SignSettings::instructions()) };
         Ok(Self {
@@ -230,6 +266,15 @@ impl Pass {
             ledger,
             before,
         })
+    }
+
+    /// What another process made.
+    fn take_over(&self, change: &Change, report: PassReport) -> Share {
+        let PassReport { tally, audit, touched, peaks, tables, sums } = report;
+        change.store.take_over(tables);
+        self.stages.add_sums(sums);
+        let audited = Audited { tally: Tally::of_lines(&tally), files: audit, touched };
+        Share { audited: vec![audited], peaks, ..Share::default() }
     }
 
     /// Everything that ended, and what stages were handed.
@@ -319,7 +364,7 @@ fn each(view: &View, index: usize, peers: usize, mut give: impl FnMut(&[u8]) -> 
 }
 
 #[expect(clippy::too_many_lines, reason = "the wiring of a dataflow is read from top to bottom")]
-fn build(
+pub(super) fn build(
     worker: &mut Worker,
     pass: &Arc<Pass>,
     runtime: &Handle,
@@ -406,7 +451,10 @@ fn build(
             restarted: pass.restart.is_some(),
             touched: Arc::clone(&pass.touched),
         };
-        let reparted = gathered("reparts", kept, reparts::route, &stop, Reparts::new(&ctx, index, peers));
+        // As in the reading again: parts are written by the process that asks.
+        let readers = pass.rereading.readers;
+        let route = move |scored: &Scored| reparts::route(scored) % readers.max(1) as u64;
+        let reparted = gathered("reparts", kept, route, &stop, Reparts::new(&ctx, index, readers));
         let rewritten = reparted.clone().inner.flat_map(|(out, _, _)| match out {
             Repart::Wanted(wanted) => Some(wanted),
             _ => None,

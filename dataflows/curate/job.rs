@@ -44,7 +44,8 @@ pub struct Job {
     pub(super) parts: Arc<PartContext>,
     pub(super) identifier: Arc<dyn Identifier>,
     pub(super) roles: Roles,
-    pub(super) journal: Arc<Journal>,
+    /// Of the process that asks.
+    pub(super) journal: Option<Arc<Journal>>,
     pub(super) progress: Arc<Progress>,
     /// What durable state makes of it; without one, everything is in memory.
     pub(super) change: Option<Arc<Change>>,
@@ -69,6 +70,11 @@ impl Job {
     /// Bytes of text of all shards, as their footers tell.
     pub fn text_bytes(&self) -> u64 {
         self.surveys.iter().map(|survey| survey.text_bytes).sum()
+    }
+
+    /// Waits until the disk has every answer.
+    pub(super) fn sync_journal(&self) -> Result<()> {
+        self.journal.as_deref().map_or(Ok(()), Journal::sync)
     }
 
     /// What durable state makes of the run; `None` in memory.
@@ -173,24 +179,9 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         block_rows: settings.parts.block_rows,
         splices: Splices::default(),
     };
-    let segmenter = Segmenter::new(&settings.segment);
     let progress = Arc::new(Progress::default());
-    let reading = Reading {
-        shards: Arc::clone(&shards),
-        open: Arc::new(Files),
-        settings: settings.source.clone(),
-        tasks: Arc::new(TaskQueue::all(&surveys)),
-        epoch_per_task: false,
-        progress: Arc::new(ReadProgress::default()),
-    };
-    let rereading = Rereading {
-        shards,
-        open: Arc::new(Files),
-        settings: settings.source.clone(),
-        segmenter: Arc::new(move |row, shard| drafts_of(&segmenter, shard, row)),
-        bundle_rows: settings.bundles.rows as usize,
-        bundle_bytes: settings.bundles.bytes,
-    };
+    let reading = reading(&settings, Arc::clone(&shards), TaskQueue::all(&surveys));
+    let rereading = rereading(&settings, shards);
     let mut job = Job {
         surveys,
         entries,
@@ -200,7 +191,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         parts: Arc::new(parts),
         identifier,
         roles,
-        journal,
+        journal: Some(journal),
         progress,
         change: None,
         output,
@@ -215,6 +206,32 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     }
     job.progress.expect(Stage::Read, job.rows_to_read());
     Ok(job)
+}
+
+/// How the shards of a run are read.
+pub(super) fn reading(settings: &Settings, shards: Arc<[Shard]>, tasks: TaskQueue) -> Reading {
+    Reading {
+        shards,
+        open: Arc::new(Files),
+        settings: settings.source.clone(),
+        tasks: Arc::new(tasks),
+        epoch_per_task: false,
+        progress: Arc::new(ReadProgress::default()),
+    }
+}
+
+/// How they are read again.
+pub(super) fn rereading(settings: &Settings, shards: Arc<[Shard]>) -> Rereading {
+    let segmenter = Segmenter::new(&settings.segment);
+    Rereading {
+        shards,
+        open: Arc::new(Files),
+        settings: settings.source.clone(),
+        segmenter: Arc::new(move |row, shard| drafts_of(&segmenter, shard, row)),
+        bundle_rows: settings.bundles.rows as usize,
+        bundle_bytes: settings.bundles.bytes,
+        readers: settings.workers,
+    }
 }
 
 fn rows_to_read(change: Option<&Change>, surveys: &[Survey]) -> u64 {

@@ -86,7 +86,7 @@ impl Job {
     }
 
     fn asked(&self, new_rows: u64) -> Result<Vec<Asked>> {
-        let answers = known(&self.journal)?;
+        let answers = self.journal.as_deref().map(known).transpose()?.unwrap_or_default();
         let change = self.change();
         let before = change.map(|change| change.before.clone()).unwrap_or_default();
         let natural = |count: i64| u64::try_from(count).unwrap_or(0);

@@ -10,8 +10,8 @@ use crate::llm::journal::Journal;
 use crate::llm::limiter::Limiter;
 use crate::llm::models::Cache;
 use crate::llm::prompt::Prompts;
-use crate::llm::{Ask, Desk, Endpoint, Offers, Role};
-use crate::model::Lang;
+use crate::llm::{Ask, Desk, Endpoint, Offers, Pending, Role};
+use crate::model::{Exchange, Lang, Stage};
 use crate::sink::columns::Versions;
 use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
@@ -75,6 +75,35 @@ pub struct Roles {
     pub localize: Arc<dyn Clerk>,
     /// Counts calls by role.
     pub meter: Arc<Meter>,
+}
+
+/// What a process seats that asks nobody.
+struct Absent(Stage);
+
+impl Clerk for Absent {
+    fn stage(&self) -> Stage {
+        self.0
+    }
+
+    fn treat<'a>(&'a self, exchange: &'a mut Exchange) -> Pending<'a, Result<(), Error>> {
+        let told = format!("a row came to a process that asks nobody: place={:?}", exchange.place);
+        Box::pin(async move { Err(Error::bug(told)) })
+    }
+}
+
+impl Roles {
+    /// For a process that asks nobody: rows are sent to the one that does.
+    pub(super) fn absent() -> Self {
+        let seat = |stage| -> Arc<dyn Clerk> { Arc::new(Absent(stage)) };
+        Self {
+            translate: seat(Stage::Translate),
+            instruct: seat(Stage::Instruct),
+            score: seat(Stage::Score),
+            embed: seat(Stage::Embed),
+            localize: seat(Stage::Localize),
+            meter: Arc::default(),
+        }
+    }
 }
 
 /// What names the models and prompts of a run, for rows and fingerprints: all models of a role, each once.

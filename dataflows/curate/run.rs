@@ -8,8 +8,9 @@ use super::durable;
 use super::job::{Given, Job, prepare};
 use super::outcome::{Outcome, Work, costs_of};
 use super::wire::{Share, build, tally_of};
-use crate::config::Settings;
-use crate::error::Result;
+use crate::cluster::Lead;
+use crate::config::{Mode, Settings};
+use crate::error::{Error, Result};
 use crate::sink::card::card;
 use crate::sink::manifest::{AuditFile, Manifest, Part};
 use crate::stop::Stop;
@@ -35,6 +36,20 @@ pub fn curate(settings: Settings, given: Given, runtime: &Handle, stop: &Stop) -
 /// The reason of the stop flag: an endpoint that is away, a shard that changed, a full disk, an interrupt. What was
 /// asked is in the journal, and the next run goes on from there.
 pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+    lead(job, None, runtime, stop)
+}
+
+/// As [`execute`], as the leader of several processes, for which it waits if there is something to do.
+///
+/// # Errors
+/// As [`execute`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if state is in memory, which processes cannot share.
+pub fn lead(job: &Arc<Job>, lead: Option<Lead>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+    if lead.is_some() && job.settings.state.mode == Mode::Memory {
+        return Err(Error::config(
+            "several processes need state on disk: key=state.mode, value=\"memory\", range=\"durable\" with --processes, \
+             remedy=leave out one of them",
+        ));
+    }
     let watch = Stopwatch::start();
     let delta = job.delta();
     if let Some(known) = job.known.as_deref().filter(|_| job.is_done()) {
@@ -54,7 +69,7 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
         });
     }
     if job.change.is_some() {
-        return durable::execute(job, runtime, stop, &watch);
+        return durable::execute(job, lead, runtime, stop, &watch);
     }
     let shares = {
         let (job, runtime, flag) = (Arc::clone(job), runtime.clone(), stop.clone());
@@ -65,7 +80,7 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
     let manifest = manifest_of(job, &shares, &tally);
     let reused = standing(job, &manifest);
     // What rows were made of must not be lost before them.
-    job.journal.sync()?;
+    job.sync_journal()?;
     job.output.publish(&manifest, &card(&manifest), KEEP)?;
     let in_flight = shares.iter().fold([0; 3], |sum: [u64; 3], share| {
         [sum[0] + share.peaks[0], sum[1] + share.peaks[1], sum[2] + share.peaks[2]]

@@ -38,7 +38,7 @@ const NEW: &str = ".new-";
 #[derive(Debug)]
 pub struct Output {
     folder: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// A file of a snapshot: where it is now, and where it will stand.
@@ -87,9 +87,14 @@ impl Output {
             }
             Err(TryLockError::Error(cause)) => return Err(away("lock not taken", &path, cause)),
         }
-        let output = Self { folder: folder.to_owned(), _lock: lock };
+        let output = Self { folder: folder.to_owned(), _lock: Some(lock) };
         output.sweep()?;
         Ok(output)
+    }
+
+    /// A folder that the leading process of a run holds.
+    pub(crate) fn join(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _lock: None }
     }
 
     /// The folder that holds it all.

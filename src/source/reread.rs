@@ -51,6 +51,8 @@ pub struct Rereading {
     pub bundle_rows: usize,
     /// The most bytes of native text of a bundle; a longer row travels alone.
     pub bundle_bytes: u64,
+    /// How many workers read again, the first ones of the dataflow: those of the process that asks the models. 1 or more.
+    pub readers: usize,
 }
 
 /// The bundles of a set of wanted fragments, in place order.

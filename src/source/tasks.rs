@@ -9,12 +9,13 @@ use super::rows::{Chunk, GroupRows};
 use super::settings::SourceSettings;
 use super::shard::{Opened, Survey};
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One row group to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Task {
     /// Position of the shard's key in the run's sorted list.
     pub shard: u32,
@@ -22,16 +23,25 @@ pub struct Task {
     pub row_group: u32,
 }
 
+/// Gives the next row group and its number, from another process.
+type Elsewhere = Box<dyn Fn() -> Option<(u64, Task)> + Send + Sync>;
+
 /// The row groups that no worker has taken yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TaskQueue {
     tasks: Mutex<VecDeque<(u64, Task)>>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl TaskQueue {
     /// A queue of these tasks, taken in this order.
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { tasks: Mutex::new((0..).zip(tasks).collect()) }
+        Self { tasks: Mutex::new((0..).zip(tasks).collect()), elsewhere: None }
+    }
+
+    /// A queue that another process keeps: what `take` gives, in ascending order of numbers.
+    pub(crate) fn elsewhere(take: impl Fn() -> Option<(u64, Task)> + Send + Sync + 'static) -> Self {
+        Self { tasks: Mutex::default(), elsewhere: Some(Box::new(take)) }
     }
 
     /// Every row group of the surveyed shards, in order. Empty ones have no row to read.
@@ -45,6 +55,9 @@ impl TaskQueue {
 
     /// Takes the next one, with its number in the queue: numbers ascend from 0.
     pub fn take(&self) -> Option<(u64, Task)> {
+        if let Some(elsewhere) = &self.elsewhere {
+            return elsewhere();
+        }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 

@@ -16,7 +16,7 @@ use super::verdicts::Verdicts;
 use crate::error::Result;
 use crate::model::{Epoch, FragmentRow, Scored, Signature, Signed};
 use crate::state::codec::{Codec, Labels, Shape};
-use crate::state::store::Store;
+use crate::state::store::{Store, Team};
 use crate::state::tables::Tables;
 use crate::stop::Stop;
 use differential_dataflow::VecCollection;
@@ -69,7 +69,12 @@ impl DurableStages {
         store.start_merging()?;
         let shape = Shape { bands, sketch };
         Ok(Self {
-            tables: Tables { store: Arc::new(store), codec: Codec::new(Labels::plain(shards)), sort_bytes },
+            tables: Tables {
+                store: Arc::new(store),
+                codec: Codec::new(Labels::plain(shards)),
+                sort_bytes,
+                team: Team::alone(1),
+            },
             signatures: shape,
             instructions: shape,
             stop: Stop::default(),
@@ -105,6 +110,16 @@ impl DurableStages {
         let folder = self.tables.store.folder();
         self.checks[0].agrees("dedup", folder)?;
         self.checks[1].agrees("near_instruction", folder)
+    }
+
+    /// What this process computed and read of the labels, for the process that compares.
+    pub(crate) fn sums(&self) -> [[u64; 2]; 2] {
+        [self.checks[0].sums(), self.checks[1].sums()]
+    }
+
+    /// Takes over what another process computed and read.
+    pub(crate) fn add_sums(&self, sums: [[u64; 2]; 2]) {
+        self.checks.iter().zip(sums).for_each(|(check, sums)| check.add(sums));
     }
 
     fn cluster(&self, stage: &'static str, shape: Shape, settings: DedupSettings, check: usize) -> Durable {

@@ -11,7 +11,7 @@
 
 use super::manifest::{EPOCHS, FORMAT, StateManifest};
 use super::merge::Merge;
-use super::run::{COUNT, Run, RunMeta, RunWriter};
+use super::run::{COUNT, Carried, Run, RunMeta, RunWriter};
 use super::sorter::Scratch;
 use super::table::View;
 use crate::error::{Error, Result};
@@ -41,6 +41,34 @@ type Merged = Vec<(String, BTreeSet<usize>, RunMeta)>;
 /// A file that comes and goes.
 const PROBE: &str = ".probe";
 
+/// Runs by table.
+pub(crate) type Metas = BTreeMap<String, Vec<RunMeta>>;
+
+/// The processes that work on a state, this one among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Team {
+    /// This one, from 0.
+    pub(crate) process: usize,
+    /// How many.
+    pub(crate) processes: usize,
+    /// Workers of each.
+    pub(crate) workers: usize,
+}
+
+impl Team {
+    /// One process.
+    pub(crate) fn alone(workers: usize) -> Self {
+        Self { process: 0, processes: 1, workers }
+    }
+
+    /// The first worker of every other process.
+    pub(crate) fn others(self) -> impl Iterator<Item = u64> {
+        (0..self.processes)
+            .filter(move |process| *process != self.process)
+            .map(move |process| (process * self.workers) as u64)
+    }
+}
+
 /// State, open for one run.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -48,6 +76,10 @@ pub(crate) struct Store {
     base: StateManifest,
     runs: BTreeMap<String, Vec<Arc<Run>>>,
     made: Mutex<BTreeMap<String, Vec<Made>>>,
+    /// What other processes add and this one must see.
+    seen: Mutex<BTreeMap<String, Vec<Arc<Run>>>>,
+    /// What other processes added.
+    handed: Mutex<Metas>,
     scratch: Scratch,
     files: Scratch,
     merging: Mutex<Option<JoinHandle<Result<Merged>>>>,
@@ -70,6 +102,18 @@ impl Store {
             let probed = fs::write(&probe, PROBE).and_then(|()| fs::remove_file(&probe));
             probed.map_err(|cause| away("folder takes no file", &made, cause))?;
         }
+        Self::load(folder, snapshot, "")
+    }
+
+    /// Opens the state of a snapshot that another process opened already and holds: as process `process` of several.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn join(folder: &Path, snapshot: Option<u128>, process: usize) -> Result<Self> {
+        Self::load(folder, snapshot, &format!("-p{process}"))
+    }
+
+    fn load(folder: &Path, snapshot: Option<u128>, mark: &str) -> Result<Self> {
         let base = match snapshot {
             Some(snapshot) => StateManifest::load(folder, snapshot)?.unwrap_or_default(),
             None => StateManifest::default(),
@@ -77,11 +121,13 @@ impl Store {
         let serial = base.serial + 1;
         let mut store = Self {
             folder: folder.to_owned(),
-            scratch: Scratch::new(&work, "sort"),
-            files: Scratch::new(&folder.join(RUNS), &format!("{serial:08}")),
+            scratch: Scratch::new(&folder.join(WORK), &format!("sort{mark}")),
+            files: Scratch::new(&folder.join(RUNS), &format!("{serial:08}{mark}")),
             base: StateManifest { serial, format: FORMAT, ..StateManifest::default() },
             runs: BTreeMap::new(),
             made: Mutex::default(),
+            seen: Mutex::default(),
+            handed: Mutex::default(),
             merging: Mutex::default(),
         };
         for (table, metas) in &base.tables {
@@ -122,7 +168,20 @@ impl Store {
     pub(crate) fn added(&self, name: &str) -> View {
         let made = self.made();
         let runs = made.get(name).map(Vec::as_slice).unwrap_or_default();
-        View::new(runs.iter().map(|(run, _)| Arc::clone(run)).collect())
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.get(name).map(Vec::as_slice).unwrap_or_default();
+        View::new(runs.iter().map(|(run, _)| run).chain(seen).map(Arc::clone).collect())
+    }
+
+    /// Lets [`added`](Self::added) see what another process added. Only that process hands it to the commit.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub(crate) fn see(&self, name: &str, carried: Carried) -> Result<()> {
+        let run = Run::arrived(&self.folder.join(RUNS), carried)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry(name.to_owned()).or_default().push(Arc::new(run));
+        Ok(())
     }
 
     /// Names for what is being sorted.
@@ -206,12 +265,44 @@ impl Store {
                 replace(next.tables.entry(table).or_default(), &inputs, ones);
             }
         }
+        let handed = std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (table, metas) in self.pack()?.into_iter().chain(handed) {
+            next.tables.entry(table).or_default().extend(metas);
+        }
+        next.tables.retain(|_, runs| !runs.is_empty());
+        sync_folder(&self.folder.join(RUNS))?;
+        reached("runs written");
+        next.write(&self.folder, snapshot)?;
+        reached("state written");
+        Ok(next)
+    }
+
+    /// Takes over what another process [`hand`](Self::hand)s over.
+    pub(crate) fn take_over(&self, metas: Metas) {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (table, metas) in metas {
+            handed.entry(table).or_default().extend(metas);
+        }
+    }
+
+    /// Hands over what this process added, for another one to commit.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(crate) fn hand(&self) -> Result<Metas> {
+        let metas = self.pack()?;
+        sync_folder(&self.folder.join(RUNS))?;
+        Ok(metas)
+    }
+
+    /// Brings everything that was added to disk.
+    fn pack(&self) -> Result<Metas> {
         let made = std::mem::take(&mut *self.made());
         let pack = self.files.path("pack");
         let name = pack.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let mut packed = Vec::new();
+        let (mut packed, mut tables) = (Vec::new(), Metas::new());
         for (table, runs) in made {
-            let metas = next.tables.entry(table).or_default();
+            let metas = tables.entry(table).or_default();
             for (run, meta) in runs {
                 if let Some((bytes, check)) = run.packed() {
                     let (offset, rows, width) = (packed.len() as u64, run.rows(), run.width());
@@ -222,15 +313,10 @@ impl Store {
                 }
             }
         }
-        next.tables.retain(|_, runs| !runs.is_empty());
         if !packed.is_empty() {
             write_durably(&pack, &packed)?;
         }
-        sync_folder(&self.folder.join(RUNS))?;
-        reached("runs written");
-        next.write(&self.folder, snapshot)?;
-        reached("state written");
-        Ok(next)
+        Ok(tables)
     }
 
     /// Removes what the state of a snapshot does not need; gives back how many files went.

@@ -2,7 +2,7 @@
 
 use super::codec::Codec;
 use super::sorter::Sorter;
-use super::store::Store;
+use super::store::{Store, Team};
 use std::sync::Arc;
 
 /// Cheap to clone.
@@ -14,6 +14,8 @@ pub(crate) struct Tables {
     pub(crate) codec: Codec,
     /// Bytes that a sorter may hold.
     pub(crate) sort_bytes: usize,
+    /// Who works on them.
+    pub(crate) team: Team,
 }
 
 impl Tables {

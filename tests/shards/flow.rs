@@ -158,6 +158,7 @@ pub(crate) fn reread_all(
         segmenter,
         bundle_rows: limits.0,
         bundle_bytes: limits.1,
+        readers: workers,
     });
     let stop = Stop::default();
     let flag = stop.clone();

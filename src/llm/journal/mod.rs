@@ -18,3 +18,4 @@ pub const FILE: &str = "journal.redb";
 pub use entry::{Entry, canonical, key_of, key_under};
 pub use flights::{Flights, Landing, Seat};
 pub use store::Journal;
+pub(crate) use store::drawn;

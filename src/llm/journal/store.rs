@@ -22,7 +22,7 @@ pub(super) const ABOUT: TableDefinition<'static, &'static str, u64> = TableDefin
 pub(super) const SECRET: &str = "secret";
 
 /// A number that nobody can guess: the standard library keys its hashers from the system's random source.
-fn drawn() -> u64 {
+pub(crate) fn drawn() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()
 }

@@ -52,7 +52,7 @@ pub(super) fn pair(a: u128, b: u128) -> [u8; 2 * NODE] {
     row
 }
 
-/// Sums over all workers of the hashes of labels: equal sums are, but for chance, equal labels.
+/// Sums over all workers of a process of the hashes of labels: equal sums are, but for chance, equal labels.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     computed: AtomicU64,
@@ -73,6 +73,17 @@ impl Check {
             }
         });
         stored.inspect(move |((node, label), _, diff)| add(&there.stored, *node, *label, *diff));
+    }
+
+    /// The sums of this process.
+    pub(crate) fn sums(&self) -> [u64; 2] {
+        [&self.computed, &self.stored].map(|sum| sum.load(Ordering::Relaxed))
+    }
+
+    /// Adds those of another process.
+    pub(crate) fn add(&self, [computed, stored]: [u64; 2]) {
+        self.computed.fetch_add(computed, Ordering::Relaxed);
+        self.stored.fetch_add(stored, Ordering::Relaxed);
     }
 
     /// Whether both sides are equal.

@@ -50,7 +50,7 @@ pub(crate) use labels::Check;
 use labels::Labelled;
 use members::{Members, Stood};
 use nodes::{NodeOut, Nodes};
-use pairs::Pairs;
+use pairs::{PairIn, Pairs};
 use std::sync::Arc;
 use timely::dataflow::operators::vec::Filter;
 
@@ -116,14 +116,22 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     });
     let met = gathered(&name("bands"), keys, |(key, _)| key.wrapping_mul(SPREAD), stop, Bands::new(ctx));
     let pairs = met.clone().flat_map(|out| match out {
-        BandOut::Pair(a, b) => Some((a, b)),
+        BandOut::Pair(a, b) => Some(PairIn::Pair(a, b)),
         BandOut::Edge(..) => None,
     });
+    let elsewhere = nodes.clone().flat_map(|out| match out {
+        NodeOut::Sketches(worker, run) => Some(PairIn::Sketches(worker, run)),
+        _ => None,
+    });
+    let route = |data: &PairIn| match data {
+        PairIn::Pair(a, b) => a ^ b.rotate_left(32),
+        PairIn::Sketches(worker, _) => *worker,
+    };
     let crowded = met.flat_map(|out| match out {
         BandOut::Edge(a, b) => Some((a, b)),
         BandOut::Pair(..) => None,
     });
-    let verified = gathered(&name("pairs"), pairs, |(a, b)| a ^ b.rotate_left(32), stop, Pairs::new(ctx));
+    let verified = gathered(&name("pairs"), pairs.concat(elsewhere), route, stop, Pairs::new(ctx));
     let edges = verified.concat(crowded);
     let touched = edges.flat_map(|(a, b)| [Touched::Edge(a, b), Touched::Edge(b, a)]).concat(
         nodes.clone().flat_map(|out| match out {

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::model::Signature;
 use crate::stage::dedup::table::cut;
 use crate::stage::gather::{Gather, Give};
+use crate::state::run::Carried;
 use crate::state::sorter::Sorter;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -18,6 +19,8 @@ pub(super) enum NodeOut<R> {
     Exact(Node, R),
     /// Its least row changes; `None` where it is not there.
     Least { node: Node, old: Option<R>, new: Option<R> },
+    /// Sketches that came or went, for another process: its first worker takes them.
+    Sketches(u64, Box<Carried>),
 }
 
 pub(super) struct Nodes<R> {
@@ -95,7 +98,13 @@ impl<R: Stored> Gather for Nodes<R> {
             }
         }
         ctx.tables.store.add(&ctx.name("docs"), docs_run.finish(true)?);
-        ctx.tables.store.add(&ctx.name("sketches"), sketches_run.finish(true)?);
+        let (run, meta) = sketches_run.finish(true)?;
+        if run.rows() > 0 {
+            for worker in ctx.tables.team.others() {
+                out.now(NodeOut::Sketches(worker, Box::new(run.carried(meta.as_ref()))), 1)?;
+            }
+        }
+        ctx.tables.store.add(&ctx.name("sketches"), (run, meta));
         Ok(())
     }
 }

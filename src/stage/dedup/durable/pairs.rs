@@ -4,7 +4,18 @@ use super::sketches::Sketches;
 use super::{Durable, Node, prefix_of};
 use crate::error::Result;
 use crate::stage::gather::{Gather, Give};
+use crate::state::run::Carried;
 use crate::state::sorter::Sorter;
+use serde::{Deserialize, Serialize};
+
+/// What [`Pairs`] takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) enum PairIn {
+    /// Two nodes, by the first bytes of each.
+    Pair(u64, u64),
+    /// Sketches of another process, for the worker of this number.
+    Sketches(u64, Box<Carried>),
+}
 
 pub(super) struct Pairs {
     ctx: Durable,
@@ -18,10 +29,15 @@ impl Pairs {
 }
 
 impl Gather for Pairs {
-    type In = (u64, u64);
+    type In = PairIn;
     type Out = (Node, Node);
 
-    fn take(&mut self, (a, b): Self::In, diff: isize) -> Result<()> {
+    fn take(&mut self, data: PairIn, diff: isize) -> Result<()> {
+        let (a, b) = match data {
+            PairIn::Pair(a, b) => (a, b),
+            // Taken by one worker of this process, before any of them can begin its work: all have the same frontier.
+            PairIn::Sketches(_, run) => return self.ctx.tables.store.see(&self.ctx.name("sketches"), *run),
+        };
         let row = (u128::from(a) << 64 | u128::from(b)).to_be_bytes();
         self.sorter.push(&row, i32::try_from(diff).unwrap_or(i32::MAX))
     }
