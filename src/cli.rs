@@ -33,9 +33,18 @@ pub enum Command {
     /// Running again asks no model and rewrites nothing; an added shard costs only what is new.
     #[command(
         after_help = "Examples:\n  isogloss run my.toml --input 'crawl/por_Latn/*.parquet' --output out/por\n  \
-        isogloss run my.toml --set select.threshold.target_rate=0.4 --set audit=all"
+        isogloss run my.toml --set select.threshold.target_rate=0.4 --set audit=all\n  \
+        isogloss run my.toml --processes 4"
     )]
-    Run(Run),
+    Run(RunAs),
+    /// Work for a run that another process leads: `isogloss run` with --processes and --listen.
+    ///
+    /// All processes see the same folders under the same paths and know the same token, a text of your choice in the
+    /// variable ISOGLOSS_CLUSTER_TOKEN. Connections are not encrypted: private networks only.
+    #[command(after_help = "Example, on two machines:\n  \
+        ISOGLOSS_CLUSTER_TOKEN=... isogloss run my.toml --processes 2 --listen 10.0.0.1:2101\n  \
+        ISOGLOSS_CLUSTER_TOKEN=... isogloss join 10.0.0.1:2101")]
+    Join(Join),
     /// Check settings, inputs and models without asking any model.
     #[command(after_help = "Example: isogloss check my.toml --input 'crawl/*.parquet'")]
     Check(Run),
@@ -94,7 +103,7 @@ pub enum Command {
     },
 }
 
-/// Flags of `run`, `plan` and `check`.
+/// Flags that `run`, `plan` and `check` share.
 #[derive(Debug, Args)]
 pub struct Run {
     /// Settings, strict TOML; see dataflows/curate/*.toml.
@@ -117,6 +126,30 @@ pub struct Run {
     /// End with one JSON object: delta, counts, calls, bill, seconds, manifest digest.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `run`: those of `plan` and `check`, and who carries it out.
+#[derive(Debug, Args)]
+pub struct RunAs {
+    /// What to run.
+    #[command(flatten)]
+    pub run: Run,
+    /// Processes, each with its own workers; rows do not depend on it. All but this one are started here, too.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub processes: usize,
+    /// Start none of them, but wait here, at HOST:PORT, until `isogloss join` has, on this or on other machines.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+/// Flags of `join`.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// Where the leading process listens, as HOST:PORT.
+    pub leader: String,
+    /// How long it may take to be there.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
 }
 
 /// Flags of `dedup`.

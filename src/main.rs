@@ -3,7 +3,8 @@
 use clap::Parser;
 use isogloss::cli::{Cli, Command};
 use isogloss::command::{
-    check, codebook, dedup, journal, models, plan, quickstart, run, settings, show, state, terminal, verify,
+    check, codebook, dedup, join, journal, models, plan, quickstart, run, settings, show, state, terminal,
+    verify,
 };
 use isogloss::source::pack;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let done = match &command {
         Command::Quickstart(flags) => quickstart::quickstart(flags),
         Command::Run(flags) => run::run(flags),
+        Command::Join(flags) => join::join(flags),
         Command::Check(flags) => check::check(flags),
         Command::Models(flags) => models::models(flags),
         Command::Settings(flags) => settings::settings(flags),

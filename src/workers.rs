@@ -45,7 +45,12 @@ where
 ///
 /// # Errors
 /// As [`run`]; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a process is lost.
-pub(crate) fn run_among<T, F, G>(workers: usize, peers: Option<Peers>, stop: &Stop, build: F) -> Result<Vec<T>>
+pub(crate) fn run_among<T, F, G>(
+    workers: usize,
+    peers: Option<Peers>,
+    stop: &Stop,
+    build: F,
+) -> Result<Vec<T>>
 where
     T: Send + 'static,
     G: FnOnce() -> Result<T> + 'static,

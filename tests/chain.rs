@@ -5,8 +5,8 @@
 mod by_script;
 
 use by_script::ByScript;
-use isogloss::config::Settings;
 use isogloss::cluster::{Join, Lead};
+use isogloss::config::Settings;
 use isogloss::curate::{Endpoints, Given, Outcome, execute, join, lead as lead_run, prepare};
 use isogloss::llm::scripted::Scripted;
 use isogloss::model::Stage;

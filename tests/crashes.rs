@@ -9,7 +9,7 @@
 #[path = "support/harness.rs"]
 mod harness;
 
-use harness::{Harness, IN_FLIGHT, corpora, stops_at};
+use harness::{Harness, IN_FLIGHT, corpora, leads, stops_at};
 use isogloss::points::POINTS;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -18,6 +18,8 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 const SIGKILL: i32 = 9;
+/// The exit code of what is away: a process of the run, here.
+const LOST: i32 = 5;
 
 #[test]
 #[ignore = "the process that the other tests start and kill"]
@@ -201,9 +203,12 @@ fn crash(wanted: u32, seed: u64) {
             if kills >= wanted {
                 break;
             }
-            let workers = 1 + script.draw.below(3);
+            let (workers, processes) = (1 + script.draw.below(3), 1 + script.draw.below(3));
             let mut process = script.harness.process(&script.harness.at("out"), workers, &sets);
             process.stdout(std::process::Stdio::null());
+            // A process that does not lead comes to the first point alone, and there not always.
+            let victim = processes > 1 && matches!(kill, Kill::At(point, 1) if point == POINTS[0]);
+            leads(&mut process, processes, victim);
             if let Kill::At(point, times) = kill {
                 stops_at(&mut process, point, times, None);
             }
@@ -215,13 +220,20 @@ fn crash(wanted: u32, seed: u64) {
                 complete = true;
                 break;
             }
-            assert_eq!(status.signal(), Some(SIGKILL), "step {step}, {what}, {kill:?}: {status}");
+            if victim {
+                // Who loses a process ends by itself.
+                assert_eq!(status.code(), Some(LOST), "step {step}, {what}, {kill:?}: {status}");
+            } else {
+                assert_eq!(status.signal(), Some(SIGKILL), "step {step}, {what}, {kill:?}: {status}");
+            }
             kills += 1;
             moments += u32::from(moment.is_some());
             if let Kill::At(point, _) = kill {
                 *hit.entry(point).or_default() += 1;
             }
-            eprintln!("kill {kills}: step {step}, {what}, workers={workers}, {kill:?}");
+            eprintln!(
+                "kill {kills}: step {step}, {what}, workers={workers}, processes={processes}, victim={victim}, {kill:?}"
+            );
         }
         let last = Instant::now();
         let mut process = script.harness.process(&script.harness.at("out"), 2, &sets);

@@ -38,6 +38,7 @@ fn help_has_every_command_an_example_and_the_exit_codes() {
     for command in [
         "quickstart",
         "run",
+        "join",
         "check",
         "dedup",
         "models",

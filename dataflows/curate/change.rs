@@ -265,19 +265,19 @@ impl Change {
         })
     }
 
-    /// The change that the leading process found, for process `process`: it looks at nothing itself.
+    /// The change that the leading process found, for one that looks at nothing itself; `mark` is its own alone.
     ///
     /// # Errors
     /// As [`Store::join`].
     pub(super) fn join(
         folder: &Path,
-        process: usize,
+        mark: &str,
         (snapshot, restart): (Option<u128>, Option<Restart>),
         members: Vec<Member>,
         missing: Vec<Task>,
         shape: Shape,
     ) -> Result<Self> {
-        let mut store = Store::join(folder, snapshot, process)?;
+        let mut store = Store::join(folder, snapshot, mark)?;
         if let Some(restart) = restart {
             store.restart(|table| restart.drops(table));
         }

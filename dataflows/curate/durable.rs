@@ -89,7 +89,9 @@ pub(super) fn execute(
     let peers = leader.as_ref().map(Leader::go).transpose()?;
     let mut shares = {
         let (pass, runtime, flag) = (Arc::clone(&pass), runtime.clone(), stop.clone());
-        workers::run_among(team.workers, peers, stop, move |worker| Ok(build(worker, &pass, &runtime, &flag)))?
+        workers::run_among(team.workers, peers, stop, move |worker| {
+            Ok(build(worker, &pass, &runtime, &flag))
+        })?
     };
     for report in leader.as_ref().map(Leader::reports).transpose()?.unwrap_or_default() {
         shares.push(pass.take_over(change, cluster::read(&report)?));

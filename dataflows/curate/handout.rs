@@ -76,9 +76,11 @@ impl Handout {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the folder of this process is gone.
     pub(super) fn of(job: &Job, change: &Change, processes: usize) -> Result<Self> {
         let whole = |path: &std::path::Path| {
-            absolute(path).map_err(|cause| Error::unavailable("folder of this process unknown").because(cause))
+            absolute(path)
+                .map_err(|cause| Error::unavailable("folder of this process unknown").because(cause))
         };
-        let shards = job.reading.shards.iter().map(|shard| Ok(Shard { path: whole(&shard.path)?, ..shard.clone() }));
+        let shards =
+            job.reading.shards.iter().map(|shard| Ok(Shard { path: whole(&shard.path)?, ..shard.clone() }));
         Ok(Self {
             processes,
             settings: Settings { output: whole(&job.settings.output)?, ..job.settings.clone() },
@@ -98,13 +100,13 @@ impl Handout {
         self.processes
     }
 
-    /// The run as process `process` sees it, which takes its row groups from `tasks` and asks nobody.
+    /// The run as a process sees it whose files have `mark` in their names, which takes its row groups from `tasks` and asks nobody.
     ///
     /// # Errors
     /// The file of the language model is away; the folders of the run are, or are not the same here.
     pub(super) fn job(
         self,
-        process: usize,
+        mark: &str,
         tasks: impl FnOnce(Arc<Progress>) -> TaskQueue,
         identifier: Option<Arc<dyn Identifier>>,
     ) -> Result<Job> {
@@ -127,14 +129,8 @@ impl Handout {
                 settings.output.display()
             )));
         }
-        let change = Change::join(
-            &output.state(),
-            process,
-            (snapshot, self.restart),
-            self.members,
-            self.missing,
-            shape,
-        )?;
+        let change =
+            Change::join(&output.state(), mark, (snapshot, self.restart), self.members, self.missing, shape)?;
         let parts = PartContext {
             shards: entries.iter().map(|entry| (entry.key.clone(), entry.digest)).collect(),
             fingerprint,

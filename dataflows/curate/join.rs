@@ -45,7 +45,7 @@ fn work(member: &Arc<Member>, given: Given, runtime: &Handle, stop: &Stop) -> Re
             })
         })
     };
-    let job = Arc::new(handout.job(member.process(), tasks, given.identifier)?);
+    let job = Arc::new(handout.job(&member.mark(), tasks, given.identifier)?);
     let change = needed(job.change.as_ref())?;
     let peak_bytes = read_missing(&job, change, &job.reading.tasks, stop)?;
     let rows = job.progress.of(Stage::Read).0.saturating_sub(told.load(Ordering::Relaxed));
@@ -64,9 +64,9 @@ fn work(member: &Arc<Member>, given: Given, runtime: &Handle, stop: &Stop) -> Re
         tally: tally_of(&shares).state_lines(),
         audit: audited().flat_map(|audited| audited.files.iter().cloned()).collect(),
         touched: audited().flat_map(|audited| audited.touched.iter().copied()).collect(),
-        peaks: shares.iter().fold([0; 3], |sums, share| {
-            [0, 1, 2].map(|at: usize| sums[at] + share.peaks[at])
-        }),
+        peaks: shares
+            .iter()
+            .fold([0; 3], |sums, share| [0, 1, 2].map(|at: usize| sums[at] + share.peaks[at])),
         tables: change.store.hand()?,
         sums: pass.stages.sums(),
     };

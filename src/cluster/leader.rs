@@ -213,7 +213,8 @@ impl Drop for Leader {
     fn drop(&mut self) {
         if !self.over.swap(true, Ordering::AcqRel) {
             for seat in &self.seats {
-                let _ = seat.sender.send(&FromLeader::Stop { what: "the leading process stopped".to_owned() });
+                let _ =
+                    seat.sender.send(&FromLeader::Stop { what: "the leading process stopped".to_owned() });
             }
         }
     }

@@ -120,8 +120,7 @@ pub(super) fn mesh(
         let address = addresses.get(process).map(ToString::to_string).unwrap_or_default();
         format!("process={process}, address={address}")
     };
-    let link =
-        |process, stream| Link { stream, who: who(process), stop: stop.clone(), tail: Vec::new() };
+    let link = |process, stream| Link { stream, who: who(process), stop: stop.clone(), tail: Vec::new() };
     let mut links: Vec<Option<Link>> = addresses.iter().map(|_| None).collect();
     let watch = Stopwatch::start();
     for (process, address) in addresses.iter().enumerate().take(own) {

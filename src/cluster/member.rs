@@ -108,6 +108,11 @@ impl Member {
         self.process
     }
 
+    /// Names it among all processes of all runs.
+    pub(crate) fn mark(&self) -> String {
+        format!("p{}-{}", self.process, self.session)
+    }
+
     /// What is to be done.
     pub(crate) fn handout(&self) -> &str {
         &self.handout
@@ -121,9 +126,9 @@ impl Member {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         self.sender.send(&FromMember::Take { rows })?;
         match next(&inbox, &self.stop)? {
-            FromLeader::Task(task) => Ok(task.map(|(number, shard, row_group): Numbered| {
-                (number, Task { shard, row_group })
-            })),
+            FromLeader::Task(task) => {
+                Ok(task.map(|(number, shard, row_group): Numbered| (number, Task { shard, row_group })))
+            }
             other => Err(self.unexpected(&other)),
         }
     }

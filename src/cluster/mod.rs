@@ -64,13 +64,21 @@ type Numbered = (u64, u32, u32);
 /// What members say.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromMember {
-    Hello { version: String, proof: String, port: u16 },
+    Hello {
+        version: String,
+        proof: String,
+        port: u16,
+    },
     Beat,
     /// Wants a row group; has read so many rows since it last said so.
-    Take { rows: u64 },
+    Take {
+        rows: u64,
+    },
     /// Is through with the step that both are in.
     Report(String),
-    Failed { what: String },
+    Failed {
+        what: String,
+    },
 }
 
 /// What the leader says.

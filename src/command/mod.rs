@@ -2,8 +2,10 @@
 
 pub mod check;
 pub mod codebook;
+pub mod crew;
 pub mod dedup;
 pub mod interrupt;
+pub mod join;
 pub mod journal;
 pub mod models;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! `isogloss quickstart`: the main job on the corpus of the project, with nothing to set up.
 
+use super::crew::Crew;
 use super::{run, terminal};
 use crate::cli;
 use crate::config::Settings;
@@ -32,7 +33,7 @@ pub fn quickstart(flags: &cli::Quickstart) -> Result<()> {
     let cache = Cache::at(settings.model_cache.clone())?;
     cache.fetch(models::ALL, |package| tracing::info!("fetching {package}"))?;
     let output = settings.output.clone();
-    run::carry_out(settings)?;
+    run::carry_out(settings, &Crew::default())?;
     terminal::say(show::show(&output, None, 5, WIDTH)?);
     terminal::say(format_args!(
         "Rows: {}\nMore: isogloss show {1} --rows 20\nProof: isogloss verify {1}",

@@ -1,5 +1,6 @@
 //! `isogloss run`: a settings file to a snapshot, with progress and a final table.
 
+use super::crew::Crew;
 use super::{interrupt, terminal};
 use crate::cli;
 use crate::config::Settings;
@@ -16,9 +17,11 @@ use tokio::runtime::Runtime;
 ///
 /// # Errors
 /// What ends a run; see [`ErrorKind`](crate::ErrorKind).
-pub fn run(flags: &cli::Run) -> Result<()> {
-    let outcome = carry_out(settings_of(flags)?)?;
-    if flags.json {
+pub fn run(flags: &cli::RunAs) -> Result<()> {
+    let crew = Crew { processes: flags.processes, listen: flags.listen.clone() };
+    crew.check()?;
+    let outcome = carry_out(settings_of(&flags.run)?, &crew)?;
+    if flags.run.json {
         terminal::say_json(&outcome.json()?);
     }
     Ok(())
@@ -58,11 +61,11 @@ pub fn runtime() -> Result<Runtime> {
 ///
 /// # Errors
 /// As [`curate::prepare`] and [`curate::execute`].
-pub fn carry_out(settings: Settings) -> Result<Outcome> {
+pub fn carry_out(settings: Settings, crew: &Crew) -> Result<Outcome> {
     let (runtime, stop) = (runtime()?, Stop::default());
     interrupt::watch(runtime.handle(), stop.clone());
     let job = Arc::new(curate::prepare(settings, curate::Given::default(), &stop)?);
-    let outcome = watched(&job, &runtime, &stop);
+    let outcome = watched(&job, crew, &runtime, &stop);
     // A reply that never comes must not keep the process.
     runtime.shutdown_background();
     if outcome.is_err() {
@@ -73,7 +76,7 @@ pub fn carry_out(settings: Settings) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
+fn watched(job: &Arc<Job>, crew: &Crew, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     if job.is_done() {
         return curate::execute(job, runtime.handle(), stop);
     }
@@ -82,8 +85,10 @@ fn watched(job: &Arc<Job>, runtime: &Runtime, stop: &Stop) -> Result<Outcome> {
     let now_ms = move || watch.millis();
     let screen = if terminal::watched() { Screen::Bar } else { Screen::Lines(Box::new(std::io::stderr())) };
     let reporter = report(Arc::clone(job.progress()), now_ms, screen)?;
-    let outcome = curate::execute(job, runtime.handle(), stop);
-    drop(reporter);
+    let crew = crew.muster()?;
+    let (lead, started) = crew.map_or((None, None), |(lead, started)| (Some(lead), started));
+    let outcome = curate::lead(job, lead, runtime.handle(), stop);
+    drop((reporter, started));
     outcome
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use reqwest::header::HeaderValue;
 use std::fmt;
 
-/// A key. Its value leaves only by [`bearer`](Self::bearer) and, within its module, by `reveal`.
+/// A key. Its value leaves only by [`bearer`](Self::bearer) and, within the crate, by `reveal`.
 #[derive(Clone)]
 pub struct Key {
     secret: String,
@@ -53,7 +53,7 @@ impl Key {
     }
 
     /// The value itself, for APIs that take it in the body.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.secret
     }
 

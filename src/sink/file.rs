@@ -5,13 +5,22 @@
 
 use super::names::{hex, stem};
 use crate::error::{Error, Result};
+use crate::llm::journal::drawn;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The end of the name of a file that is not whole yet.
 pub const TEMPORARY: &str = ".tmp";
+
+/// The ending of this process's own, so that two processes never write one file: one that a run left behind may live for a
+/// moment beside the next run.
+pub(crate) fn unfinished() -> &'static str {
+    static ENDING: OnceLock<String> = OnceLock::new();
+    ENDING.get_or_init(|| format!(".{:016x}{TEMPORARY}", drawn()))
+}
 
 /// A file on its way.
 pub struct ContentFile {
@@ -42,7 +51,7 @@ impl ContentFile {
     pub fn create(folder: &Path, shard_key: &str) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|cause| away("folder not made", folder, cause))?;
         let stem = stem(shard_key);
-        let temporary = folder.join(format!(".{stem}{TEMPORARY}"));
+        let temporary = folder.join(format!(".{stem}{}", unfinished()));
         let file = File::create(&temporary).map_err(|cause| away("file not made", &temporary, cause))?;
         Ok(Self {
             file: BufWriter::with_capacity(1 << 18, file),

@@ -54,7 +54,8 @@ pub fn reread<'s>(
     let scope = wanted.scope();
     let mut builder = OperatorBuilder::new("reread".into(), scope);
     let readers = rereading.readers.max(1) as u64;
-    let mut input = builder.new_input(wanted, Exchange::new(move |wanted: &Wanted| route.of(wanted) % readers));
+    let mut input =
+        builder.new_input(wanted, Exchange::new(move |wanted: &Wanted| route.of(wanted) % readers));
     let (output, bundles) = builder.new_output();
     let mut output = OutputBuilder::<Epoch, NoopBuilder<Bundle>>::from(output);
     let address = builder.operator_info().address;

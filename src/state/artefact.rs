@@ -16,7 +16,7 @@ use super::merge::Merge;
 use super::run::{COUNT, Run, RunMeta, RunWriter};
 use crate::error::{Error, Result};
 use crate::model::{FragmentRow, Lang, Note, Place, Reason, Ruling, Signed, Stage, Verdict};
-use crate::sink::file::{TEMPORARY, away, sync_folder};
+use crate::sink::file::{away, sync_folder, unfinished};
 use crate::sink::names::hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -264,7 +264,7 @@ fn assemble(
     read: BTreeMap<String, i64>,
     durable: bool,
 ) -> Result<()> {
-    let temporary = path.with_extension(TEMPORARY.trim_start_matches('.'));
+    let temporary = path.with_extension(unfinished().trim_start_matches('.'));
     let failed = |cause| away("artefact not written", path, cause);
     let width = |writer: &RunWriter| writer.width();
     let widths = (width(&rows), width(&notes));

@@ -105,12 +105,13 @@ impl Store {
         Self::load(folder, snapshot, "")
     }
 
-    /// Opens the state of a snapshot that another process opened already and holds: as process `process` of several.
+    /// Opens the state of a snapshot that another process opened already and holds. Files have `mark` in their names, which
+    /// no other process has.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub(crate) fn join(folder: &Path, snapshot: Option<u128>, process: usize) -> Result<Self> {
-        Self::load(folder, snapshot, &format!("-p{process}"))
+    pub(crate) fn join(folder: &Path, snapshot: Option<u128>, mark: &str) -> Result<Self> {
+        Self::load(folder, snapshot, &format!("-{mark}"))
     }
 
     fn load(folder: &Path, snapshot: Option<u128>, mark: &str) -> Result<Self> {

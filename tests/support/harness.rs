@@ -6,9 +6,10 @@ mod by_script;
 mod models;
 
 use by_script::ByScript;
+use isogloss::cluster::{Join, Lead};
 use isogloss::command::terminal;
 use isogloss::config::Settings;
-use isogloss::curate::{Given, Outcome, curate};
+use isogloss::curate::{Given, Outcome, curate, join, lead, prepare};
 use isogloss::points;
 use isogloss::sink::manifest::Manifest;
 use isogloss::sink::snapshot::STATE;
@@ -18,7 +19,7 @@ use isogloss::stop::Stop;
 use models::Models;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -31,6 +32,12 @@ const SETTINGS: &str = "ISOGLOSS_TEST_SETTINGS";
 const SETS: &str = "ISOGLOSS_TEST_SETS";
 const POINT: &str = "ISOGLOSS_TEST_POINT";
 const WAITING: &str = "ISOGLOSS_TEST_WAITING";
+/// How many processes it leads, itself too; in these, where the leader is; whether the first of these dies in its place.
+const PROCESSES: &str = "ISOGLOSS_TEST_PROCESSES";
+const LEADER: &str = "ISOGLOSS_TEST_LEADER";
+const VICTIM: &str = "ISOGLOSS_TEST_VICTIM";
+/// What they prove themselves with.
+const TOKEN: &str = "of the tests";
 
 /// Requests in flight, as the settings of the server say: what a kill may lose.
 pub(crate) const IN_FLIGHT: u32 = 16;
@@ -142,6 +149,32 @@ pub(crate) fn stops_at(command: &mut Command, point: &str, times: u32, waiting: 
     command.envs(waiting.map(|waiting| (WAITING, waiting)));
 }
 
+/// Lets a process lead so many, itself too; where `victim` says so, the first of the others stops in its place.
+pub(crate) fn leads(command: &mut Command, processes: usize, victim: bool) {
+    command.env(PROCESSES, processes.to_string());
+    if victim {
+        command.env(VICTIM, "1");
+    }
+}
+
+/// Starts those that a process leads, and tells how it leads them.
+fn started(processes: usize) -> isogloss::Result<Lead> {
+    let lead = Lead::at("127.0.0.1:0", processes, TOKEN.to_owned(), Box::new(|| Ok(())))?;
+    let victim = std::env::var(VICTIM).is_ok();
+    for number in 1..processes {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command
+            .args(["--exact", "process", "--ignored", "--nocapture"])
+            .env(LEADER, lead.address()?.to_string())
+            .stdout(Stdio::null());
+        if !victim || number > 1 {
+            command.env_remove(POINT);
+        }
+        command.spawn().expect("a process");
+    }
+    Ok(lead)
+}
+
 /// All shards of the corpora, in order.
 pub(crate) fn corpora() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora");
@@ -161,7 +194,9 @@ pub(crate) fn obey() {
         eprintln!("skipped: another test starts this one");
         return;
     };
-    if let Ok(order) = std::env::var(POINT) {
+    let leader = std::env::var(LEADER).ok();
+    let spared = leader.is_none() && std::env::var(VICTIM).is_ok();
+    if let Some(order) = std::env::var(POINT).ok().filter(|_| !spared) {
         let (point, times) = order.rsplit_once(':').expect("an order");
         let (point, times) = (point.to_owned(), times.parse::<u32>().expect("a number"));
         let (waiting, seen) = (std::env::var(WAITING).ok(), AtomicU32::new(0));
@@ -184,10 +219,22 @@ pub(crate) fn obey() {
     let sets: Vec<String> = sets.lines().map(str::to_owned).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
-    let done = Settings::load(Path::new(&path), &sets)
-        .and_then(|settings| curate(settings, given, runtime.handle(), &Stop::default()));
+    let stop = Stop::default();
+    let done = if let Some(leader) = leader {
+        let wanted = Join { leader, token: TOKEN.to_owned(), patience: Duration::from_secs(20) };
+        join(&wanted, given, runtime.handle(), &stop)
+    } else {
+        let processes =
+            std::env::var(PROCESSES).map_or(1, |number| number.parse::<usize>().expect("a number"));
+        Settings::load(Path::new(&path), &sets).and_then(|settings| {
+            let job = Arc::new(prepare(settings, given, &stop)?);
+            let many = processes > 1 && !job.is_done();
+            let with = many.then(|| started(processes)).transpose()?;
+            lead(&job, with, runtime.handle(), &stop).map(drop)
+        })
+    };
     std::process::exit(match done {
-        Ok(_) => 0,
+        Ok(()) => 0,
         Err(error) => {
             terminal::tell(&error);
             i32::from(error.kind().exit_code())
