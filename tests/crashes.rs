@@ -207,14 +207,18 @@ fn crash(wanted: u32, seed: u64) {
             let mut process = script.harness.process(&script.harness.at("out"), workers, &sets);
             process.stdout(std::process::Stdio::null());
             // A process that does not lead comes to the first point alone, and there not always.
-            let victim = processes > 1 && matches!(kill, Kill::At(point, 1) if point == POINTS[0]);
-            leads(&mut process, processes, victim);
+            let (victim, moment) = match kill {
+                Kill::At(point, 1) => (point == POINTS[0], None),
+                Kill::At(..) => (false, None),
+                Kill::After(moment) => (script.draw.below(2) == 0, Some(moment)),
+            };
+            let victim = victim && processes > 1;
+            leads(&mut process, processes, victim, moment);
             if let Kill::At(point, times) = kill {
                 stops_at(&mut process, point, times, None);
             }
             let child = process.spawn().expect("a process");
-            let moment = if let Kill::After(moment) = kill { Some(moment) } else { None };
-            let status = ended(child, moment);
+            let status = ended(child, moment.filter(|_| !victim));
             if status.success() {
                 eprintln!("step {step}, {what}: complete before {kill:?}");
                 complete = true;

@@ -425,7 +425,7 @@ fn a_lost_process_ends_the_run_and_the_next_one_of_any_number_resumes() {
     let mut killed = 0;
     for (workers, processes) in [(1, 2), (2, 3)] {
         let mut process = world.harness.process(&case, workers, &[]);
-        leads(&mut process, processes, true);
+        leads(&mut process, processes, true, None);
         stops_at(&mut process, "piece written", 1, None);
         let output = process.output().expect("a process");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -441,7 +441,7 @@ fn a_lost_process_ends_the_run_and_the_next_one_of_any_number_resumes() {
         killed += 1;
     }
     let mut process = world.harness.process(&case, 1, &[]);
-    leads(&mut process, 3, false);
+    leads(&mut process, 3, false, None);
     let output = process.output().expect("a process");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(killed > 0, "one process at least was lost");

@@ -9,6 +9,7 @@ use assert_cmd::Command;
 use isogloss::config::Settings;
 use lid::can_identify;
 use models::Models;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -170,6 +171,80 @@ fn an_interrupt_stops_cleanly_and_the_same_command_resumes() {
     let asked = server.bill().all();
     assert!(started().wait().expect("ended").success());
     assert_eq!(server.bill().all(), asked, "a rerun asks nobody");
+}
+
+/// The program as several processes, started by it and by hand: the same rows, and nobody asked twice.
+#[test]
+fn processes_give_the_rows_of_one() {
+    let refused = |flags: &[&str], words: &str| {
+        let (code, _, said) = isogloss(&[&["run", "dataflows/curate/quickstart.toml"], flags].concat());
+        assert!(code == 3 && said.contains(words), "{flags:?}: {code} {said}");
+    };
+    refused(&["--processes", "0"], "flag=--processes");
+    refused(&["--listen", "127.0.0.1:0"], "--processes");
+    refused(&["--processes", "2", "--listen", "127.0.0.1:0"], "ISOGLOSS_CLUSTER_TOKEN");
+    let (code, _, said) = isogloss(&["join", "127.0.0.1:9", "--wait", "0"]);
+    assert!(code == 3 && said.contains("ISOGLOSS_CLUSTER_TOKEN"), "{said}");
+    if !can_identify() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(Models::start(Duration::ZERO));
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let text = format!("input = ['data/corpora/tur_Latn', 'data/corpora/por_Latn']\n{}", server.settings());
+    std::fs::write(at("run.toml"), text).expect("written");
+    let manifest = |output: &str| {
+        std::fs::read_to_string(Path::new(&at(output)).join("current/manifest.json")).expect("published")
+    };
+    let ran = |output: &str, flags: &[&str]| -> serde_json::Value {
+        let output = at(output);
+        let said = done(&[&["run", &at("run.toml"), "--output", &output, "--json"], flags].concat());
+        serde_json::from_str(said.lines().last().expect("a line")).expect("JSON")
+    };
+    ran("one", &[]);
+    let asked = server.bill().all();
+    // The answers, and with them the secret that fences prompts, so that all ask alike.
+    let shared = |output: &str| {
+        let state = folder.path().join(output).join("state");
+        std::fs::create_dir_all(&state).expect("made");
+        std::fs::copy(folder.path().join("one/state/journal.redb"), state.join("journal.redb"))
+            .expect("copied");
+    };
+    shared("three");
+    ran("three", &["--processes", "3", "--workers", "1"]);
+    assert_eq!(manifest("three"), manifest("one"));
+    let again = ran("three", &["--processes", "2"]);
+    assert_eq!(again["ran"], false, "{again}");
+
+    shared("joined");
+    let (output, settings, token) = (at("joined"), at("run.toml"), "of-this-test");
+    let memory = ["run", &settings, "--output", &output, "--processes", "2", "--set", "state.mode=memory"];
+    let (code, _, said) = isogloss(&memory);
+    assert!(code == 3 && said.contains("key=state.mode"), "{said}");
+    let program = || {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("isogloss"));
+        command.env("ISOGLOSS_CLUSTER_TOKEN", token).stderr(Stdio::piped());
+        command
+    };
+    let mut leader = program()
+        .args(["run", &settings, "--output", &output, "--processes", "2", "--listen", "127.0.0.1:0"])
+        .spawn()
+        .expect("started");
+    let mut said = BufReader::new(leader.stderr.take().expect("piped")).lines();
+    let address = said
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| line.split("waiting for 1 processes at ").nth(1).map(str::to_owned))
+        .expect("it says where");
+    let wrong = program().args(["join", &address]).env("ISOGLOSS_CLUSTER_TOKEN", "guessed").output();
+    assert_eq!(wrong.expect("started").status.code(), Some(3));
+    let member = program().args(["join", &address]).current_dir(folder.path()).output().expect("started");
+    assert!(member.status.success(), "{}", String::from_utf8_lossy(&member.stderr));
+    let rest: Vec<String> = said.map_while(Result::ok).collect();
+    assert!(leader.wait().expect("ended").success(), "{rest:?}");
+    assert_eq!(manifest("joined"), manifest("one"));
+    assert_eq!(server.bill().all(), asked, "nobody is asked again");
 }
 
 #[test]

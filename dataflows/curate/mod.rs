@@ -32,4 +32,4 @@ pub use join::join;
 pub use outcome::{Outcome, Work};
 pub use plan::{Asked, Plan};
 pub use roles::{Endpoints, Roles};
-pub use run::{curate, execute, lead};
+pub use run::{curate, execute, lead, sharable};

@@ -39,17 +39,26 @@ pub fn execute(job: &Arc<Job>, runtime: &Handle, stop: &Stop) -> Result<Outcome>
     lead(job, None, runtime, stop)
 }
 
-/// As [`execute`], as the leader of several processes, for which it waits if there is something to do.
+/// Whether so many processes can work on a run.
 ///
 /// # Errors
-/// As [`execute`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if state is in memory, which processes cannot share.
-pub fn lead(job: &Arc<Job>, lead: Option<Lead>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
-    if lead.is_some() && job.settings.state.mode == Mode::Memory {
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) if state is in memory, which they cannot share.
+pub fn sharable(settings: &Settings, processes: usize) -> Result<()> {
+    if processes > 1 && settings.state.mode == Mode::Memory {
         return Err(Error::config(
             "several processes need state on disk: key=state.mode, value=\"memory\", range=\"durable\" with --processes, \
              remedy=leave out one of them",
         ));
     }
+    Ok(())
+}
+
+/// As [`execute`], as the leader of several processes, for which it waits if there is something to do.
+///
+/// # Errors
+/// As [`execute`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if state is in memory, which processes cannot share.
+pub fn lead(job: &Arc<Job>, lead: Option<Lead>, runtime: &Handle, stop: &Stop) -> Result<Outcome> {
+    sharable(&job.settings, lead.as_ref().map_or(1, |lead| lead.processes))?;
     let watch = Stopwatch::start();
     let delta = job.delta();
     if let Some(known) = job.known.as_deref().filter(|_| job.is_done()) {

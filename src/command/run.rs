@@ -62,6 +62,7 @@ pub fn runtime() -> Result<Runtime> {
 /// # Errors
 /// As [`curate::prepare`] and [`curate::execute`].
 pub fn carry_out(settings: Settings, crew: &Crew) -> Result<Outcome> {
+    curate::sharable(&settings, crew.processes)?;
     let (runtime, stop) = (runtime()?, Stop::default());
     interrupt::watch(runtime.handle(), stop.clone());
     let job = Arc::new(curate::prepare(settings, curate::Given::default(), &stop)?);

@@ -19,9 +19,9 @@ use isogloss::stop::Stop;
 use models::Models;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -36,6 +36,8 @@ const WAITING: &str = "ISOGLOSS_TEST_WAITING";
 const PROCESSES: &str = "ISOGLOSS_TEST_PROCESSES";
 const LEADER: &str = "ISOGLOSS_TEST_LEADER";
 const VICTIM: &str = "ISOGLOSS_TEST_VICTIM";
+/// Milliseconds after which the first of these dies.
+const MOMENT: &str = "ISOGLOSS_TEST_MOMENT";
 /// What they prove themselves with.
 const TOKEN: &str = "of the tests";
 
@@ -149,17 +151,31 @@ pub(crate) fn stops_at(command: &mut Command, point: &str, times: u32, waiting: 
     command.envs(waiting.map(|waiting| (WAITING, waiting)));
 }
 
-/// Lets a process lead so many, itself too; where `victim` says so, the first of the others stops in its place.
-pub(crate) fn leads(command: &mut Command, processes: usize, victim: bool) {
+/// Lets a process lead so many, itself too; where `victim` says so, the first of the others stops in its place, or dies
+/// after a moment.
+pub(crate) fn leads(command: &mut Command, processes: usize, victim: bool, moment: Option<Duration>) {
     command.env(PROCESSES, processes.to_string());
     if victim {
         command.env(VICTIM, "1");
+        command.envs(moment.map(|moment| (MOMENT, moment.as_millis().to_string())));
     }
+}
+
+fn die() {
+    let kill = format!("kill -KILL {}", std::process::id());
+    Command::new("sh").args(["-c", &kill]).status().expect("a shell");
 }
 
 /// Starts those that a process leads, and tells how it leads them.
 fn started(processes: usize) -> isogloss::Result<Lead> {
-    let lead = Lead::at("127.0.0.1:0", processes, TOKEN.to_owned(), Box::new(|| Ok(())))?;
+    let children: Arc<Mutex<Vec<Child>>> = Arc::default();
+    let started = Arc::clone(&children);
+    let waiting = move || {
+        let gone =
+            started.lock().expect("no panic").iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)));
+        if gone { Err(isogloss::Error::unavailable("a process died before it joined")) } else { Ok(()) }
+    };
+    let lead = Lead::at("127.0.0.1:0", processes, TOKEN.to_owned(), Box::new(waiting))?;
     let victim = std::env::var(VICTIM).is_ok();
     for number in 1..processes {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
@@ -168,9 +184,9 @@ fn started(processes: usize) -> isogloss::Result<Lead> {
             .env(LEADER, lead.address()?.to_string())
             .stdout(Stdio::null());
         if !victim || number > 1 {
-            command.env_remove(POINT);
+            command.env_remove(POINT).env_remove(MOMENT);
         }
-        command.spawn().expect("a process");
+        children.lock().expect("no panic").push(command.spawn().expect("a process"));
     }
     Ok(lead)
 }
@@ -207,12 +223,18 @@ pub(crate) fn obey() {
             if let Some(waiting) = &waiting {
                 fs::write(waiting, "").expect("written");
             } else {
-                let kill = format!("kill -KILL {}", std::process::id());
-                Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+                die();
             }
             loop {
                 std::thread::park();
             }
+        });
+    }
+    if let Some(moment) = std::env::var(MOMENT).ok().filter(|_| leader.is_some()) {
+        let moment = Duration::from_millis(moment.parse().expect("a number"));
+        std::thread::spawn(move || {
+            std::thread::sleep(moment);
+            die();
         });
     }
     let sets = std::env::var(SETS).unwrap_or_default();
