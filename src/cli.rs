@@ -40,7 +40,7 @@ pub enum Command {
     /// Work for a run that another process leads: `isogloss run` with --processes and --listen.
     ///
     /// All processes see the same folders under the same paths and know the same token, a text of your choice in the
-    /// variable ISOGLOSS_CLUSTER_TOKEN. Connections are not encrypted: private networks only.
+    /// variable `ISOGLOSS_CLUSTER_TOKEN`. Connections are not encrypted: private networks only.
     #[command(after_help = "Example, on two machines:\n  \
         ISOGLOSS_CLUSTER_TOKEN=... isogloss run my.toml --processes 2 --listen 10.0.0.1:2101\n  \
         ISOGLOSS_CLUSTER_TOKEN=... isogloss join 10.0.0.1:2101")]

@@ -83,7 +83,7 @@ impl Bench {
         let wanted = Join {
             leader: lead.address()?.to_string(),
             token: "told".to_owned(),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         };
         let none_needed = Stop::default();
         std::thread::scope(|scope| {

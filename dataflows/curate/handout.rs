@@ -111,13 +111,11 @@ impl Handout {
         identifier: Option<Arc<dyn Identifier>>,
     ) -> Result<Job> {
         let Self { settings, entries, versions, fingerprint, .. } = self;
-        let identifier: Arc<dyn Identifier> = match identifier {
-            Some(identifier) => identifier,
-            None => {
-                let cache = Cache::at(settings.model_cache.clone())?;
-                Arc::new(Lid::open(&cache.path_of(&LID)?)?)
-            }
+        let opened = || -> Result<Arc<dyn Identifier>> {
+            let cache = Cache::at(settings.model_cache.clone())?;
+            Ok(Arc::new(Lid::open(&cache.path_of(&LID)?)?))
         };
+        let identifier = identifier.map_or_else(opened, Ok)?;
         let output = Output::join(&settings.output);
         let known = output.manifest()?.map(Arc::new);
         let (snapshot, shape) = (self.snapshot.map(|name| name.0), Shape::of(&settings.sign));

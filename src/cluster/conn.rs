@@ -108,7 +108,7 @@ impl Receiver {
                     return Ok(Some(message));
                 }
             }
-            let mut bytes = [0; 1 << 16];
+            let mut bytes = [0; 1 << 13];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(lost(&self.who).because("connection closed")),
                 Ok(many) => self.inbox.extend_from_slice(&bytes[..many]),

@@ -31,6 +31,7 @@ pub use member::Join;
 pub(crate) use member::Member;
 
 use crate::error::{Error, Result};
+use crate::sink::names::hex_of;
 use crate::workers::Peers;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -54,8 +55,7 @@ fn version() -> String {
 
 /// What proves that the token is known.
 fn proof(token: &str, nonce: &str) -> String {
-    let digest = Sha256::new().chain_update(token).chain_update([0]).chain_update(nonce).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex_of(&Sha256::new().chain_update(token).chain_update([0]).chain_update(nonce).finalize())
 }
 
 /// A row group with its number, as `(number, shard, row group)`.

@@ -102,7 +102,7 @@ fn processes_share_row_groups_and_one_dataflow() {
         sum += part;
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, Vec::from_iter(0..20));
+    assert_eq!(numbers, (0..20).collect::<Vec<u64>>());
     assert_eq!(sum, (0..6000).sum::<u64>());
     assert_eq!(rows.load(Ordering::Relaxed), 5 * 22, "told with each taking, the last ones too");
 }

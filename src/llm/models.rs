@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::llm::Role;
+use crate::sink::names::hex_of;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -240,8 +241,7 @@ fn hash<W: Write>(mut from: impl Read, mut into: W) -> std::io::Result<(String, 
         hasher.update(bytes);
         into.write_all(bytes)?;
     }
-    let hex = hasher.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    Ok((hex, into))
+    Ok((hex_of(&hasher.finalize()), into))
 }
 
 fn pip_is_there() -> Result<()> {

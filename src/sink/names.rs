@@ -26,6 +26,11 @@ pub fn hex(hash: u128) -> String {
     format!("{hash:032x}")
 }
 
+/// Two hex digits for each byte.
+pub(crate) fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// Whether a name of a manifest is one of ours: no folder, nothing hidden.
 pub fn is_plain(name: &str) -> bool {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

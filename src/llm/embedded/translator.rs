@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::llm::models::{Cache, EN_PT, EN_PT_LEX, EN_PT_VOCAB, Model, PT_EN, PT_EN_LEX, PT_EN_VOCAB};
 use crate::llm::{Answer, Refusal, Reply, Role, Usage};
 use crate::model::{Lang, Reason};
+use crate::sink::names::hex_of;
 use fxtranslate::engine::Engine;
 use fxtranslate::segment::MAX_SOURCE_TOKENS;
 use fxtranslate::shortlist::Shortlist;
@@ -123,8 +124,7 @@ impl Slot {
                 hasher.update(digest.unwrap_or_default());
             }
             let digest = hasher.finalize();
-            let hex = digest.iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-            format!("embedded:bergamot-{VERSION}@{hex}")
+            format!("embedded:bergamot-{VERSION}@{}", hex_of(&digest[..4]))
         })
     }
 }
