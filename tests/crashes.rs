@@ -9,8 +9,8 @@
 #[path = "support/harness.rs"]
 mod harness;
 
-use harness::{Harness, IN_FLIGHT, corpora, leads, stops_at};
-use isogloss::points::POINTS;
+use harness::{Harness, IN_FLIGHT, Victim, corpora, leads, stops_at};
+use isogloss::points::{MEMBER_POINTS, POINTS};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -134,6 +134,10 @@ impl Script {
     fn kills(&mut self, all: bool, unread: u32, usual: Duration) -> Vec<Kill> {
         let mut kills = Vec::new();
         let first = if unread > 0 { 0 } else { FRONT_DONE };
+        let [joined, shared] = MEMBER_POINTS;
+        if all || self.draw.below(6) == 0 {
+            kills.push(Kill::At(joined, 1));
+        }
         for (at, point) in POINTS.into_iter().enumerate().skip(first) {
             if !all && self.draw.below(3) == 0 {
                 continue;
@@ -144,8 +148,27 @@ impl Script {
             }
             let more = if at == 0 && unread > 2 { self.draw.below(2) } else { 0 };
             kills.push(Kill::At(point, 1 + u32::try_from(more).expect("few")));
+            if at == FRONT_DONE && (all || self.draw.below(6) == 0) {
+                kills.push(Kill::At(shared, 1));
+            }
         }
         kills
+    }
+
+    /// Who of several processes is killed, and where.
+    fn victim(&mut self, kill: Kill, processes: usize) -> (Victim, Kill, Option<Duration>) {
+        match kill {
+            Kill::After(moment) if processes > 1 && self.draw.below(2) == 0 => {
+                (Victim::Member, kill, Some(moment))
+            }
+            Kill::After(moment) => (Victim::Leader, kill, Some(moment)),
+            // Which of them reads a row group is chance; that one of them reads the first is not.
+            Kill::At(point, _) if processes > 1 && point == POINTS[0] => {
+                (Victim::Any, Kill::At(point, 1), None)
+            }
+            Kill::At(point, _) if MEMBER_POINTS.contains(&point) => (Victim::Member, kill, None),
+            Kill::At(..) => (Victim::Leader, kill, None),
+        }
     }
 }
 
@@ -203,40 +226,39 @@ fn crash(wanted: u32, seed: u64) {
             if kills >= wanted {
                 break;
             }
-            let (workers, processes) = (1 + script.draw.below(3), 1 + script.draw.below(3));
+            let (workers, mut processes) = (1 + script.draw.below(3), 1 + script.draw.below(3));
+            if matches!(kill, Kill::At(point, _) if MEMBER_POINTS.contains(&point)) {
+                processes = processes.max(2);
+            }
             let mut process = script.harness.process(&script.harness.at("out"), workers, &sets);
             process.stdout(std::process::Stdio::null());
-            // A process that does not lead comes to the first point alone, and there not always.
-            let (victim, moment) = match kill {
-                Kill::At(point, 1) => (point == POINTS[0], None),
-                Kill::At(..) => (false, None),
-                Kill::After(moment) => (script.draw.below(2) == 0, Some(moment)),
-            };
-            let victim = victim && processes > 1;
+            let (victim, kill, moment) = script.victim(kill, processes);
             leads(&mut process, processes, victim, moment);
             if let Kill::At(point, times) = kill {
                 stops_at(&mut process, point, times, None);
             }
             let child = process.spawn().expect("a process");
-            let status = ended(child, moment.filter(|_| !victim));
+            let status = ended(child, moment.filter(|_| victim == Victim::Leader));
             if status.success() {
                 eprintln!("step {step}, {what}: complete before {kill:?}");
                 complete = true;
                 break;
             }
-            if victim {
-                // Who loses a process ends by itself.
-                assert_eq!(status.code(), Some(LOST), "step {step}, {what}, {kill:?}: {status}");
-            } else {
-                assert_eq!(status.signal(), Some(SIGKILL), "step {step}, {what}, {kill:?}: {status}");
-            }
+            // Who loses a process ends by itself.
+            let (killed, lost) = (status.signal() == Some(SIGKILL), status.code() == Some(LOST));
+            let ended = match victim {
+                Victim::Leader => killed,
+                Victim::Member => lost,
+                Victim::Any => killed || lost,
+            };
+            assert!(ended, "step {step}, {what}, {victim:?}, {kill:?}: {status}");
             kills += 1;
             moments += u32::from(moment.is_some());
             if let Kill::At(point, _) = kill {
                 *hit.entry(point).or_default() += 1;
             }
             eprintln!(
-                "kill {kills}: step {step}, {what}, workers={workers}, processes={processes}, victim={victim}, {kill:?}"
+                "kill {kills}: step {step}, {what}, workers={workers}, processes={processes}, victim={victim:?}, {kill:?}"
             );
         }
         let last = Instant::now();
@@ -255,7 +277,7 @@ fn crash(wanted: u32, seed: u64) {
         script.harness.is_as_from_scratch("out", &script.sets, &told);
         step += 1;
     }
-    assert!(POINTS.iter().all(|point| hit.contains_key(point)), "each point: {hit:?}");
+    assert!(POINTS.iter().chain(&MEMBER_POINTS).all(|point| hit.contains_key(point)), "each point: {hit:?}");
     let bill = script.harness.server.bill();
     eprintln!(
         "kills={kills}, steps={step}, seconds={:.0}, answers={}, paid twice={}, {hit:?}",

@@ -8,6 +8,7 @@ use super::wire::tally_of;
 use crate::cluster::{self, Join, Member};
 use crate::error::Result;
 use crate::model::Stage;
+use crate::points::reached;
 use crate::source::tasks::TaskQueue;
 use crate::state::store::Team;
 use crate::stop::Stop;
@@ -33,6 +34,7 @@ fn work(member: &Arc<Member>, given: Given, runtime: &Handle, stop: &Stop) -> Re
     let handout: Handout = cluster::read(member.handout())?;
     let processes = handout.processes();
     tracing::info!("joined as process {} of {processes}", member.process() + 1);
+    reached("joined");
     let told = Arc::new(AtomicU64::new(0));
     let tasks = |progress: Arc<crate::telemetry::Progress>| {
         let (member, flag, told) = (Arc::clone(member), stop.clone(), Arc::clone(&told));
@@ -70,6 +72,7 @@ fn work(member: &Arc<Member>, given: Given, runtime: &Handle, stop: &Stop) -> Re
         tables: change.store.hand()?,
         sums: pass.stages.sums(),
     };
+    reached("share done");
     member.report(cluster::written(&report)?)?;
     member.done()
 }

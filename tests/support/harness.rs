@@ -151,13 +151,31 @@ pub(crate) fn stops_at(command: &mut Command, point: &str, times: u32, waiting: 
     command.envs(waiting.map(|waiting| (WAITING, waiting)));
 }
 
-/// Lets a process lead so many, itself too; where `victim` says so, the first of the others stops in its place, or dies
-/// after a moment.
-pub(crate) fn leads(command: &mut Command, processes: usize, victim: bool, moment: Option<Duration>) {
-    command.env(PROCESSES, processes.to_string());
-    if victim {
-        command.env(VICTIM, "1");
+/// Who stops at the point that a process was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Victim {
+    /// The leading process.
+    Leader,
+    /// The first of the others.
+    Member,
+    /// Whoever comes to it.
+    Any,
+}
+
+/// Lets a process lead so many, itself too, of whom one stops, or dies after a moment if it is one of the others.
+pub(crate) fn leads(command: &mut Command, processes: usize, victim: Victim, moment: Option<Duration>) {
+    command.env(PROCESSES, processes.to_string()).env(VICTIM, format!("{victim:?}"));
+    if victim == Victim::Member {
         command.envs(moment.map(|moment| (MOMENT, moment.as_millis().to_string())));
+    }
+}
+
+/// Whether this process is spared, or one that it starts.
+fn spared(number: usize) -> bool {
+    match std::env::var(VICTIM).as_deref() {
+        Ok("Member") => number != 1,
+        Ok("Any") => false,
+        _ => number != 0,
     }
 }
 
@@ -176,14 +194,13 @@ fn started(processes: usize) -> isogloss::Result<Lead> {
         if gone { Err(isogloss::Error::unavailable("a process died before it joined")) } else { Ok(()) }
     };
     let lead = Lead::at("127.0.0.1:0", processes, TOKEN.to_owned(), Box::new(waiting))?;
-    let victim = std::env::var(VICTIM).is_ok();
     for number in 1..processes {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command
             .args(["--exact", "process", "--ignored", "--nocapture"])
             .env(LEADER, lead.address()?.to_string())
             .stdout(Stdio::null());
-        if !victim || number > 1 {
+        if spared(number) {
             command.env_remove(POINT).env_remove(MOMENT);
         }
         children.lock().expect("no panic").push(command.spawn().expect("a process"));
@@ -211,7 +228,8 @@ pub(crate) fn obey() {
         return;
     };
     let leader = std::env::var(LEADER).ok();
-    let spared = leader.is_none() && std::env::var(VICTIM).is_ok();
+    // Those that are started have no order if they are spared.
+    let spared = leader.is_none() && spared(0);
     if let Some(order) = std::env::var(POINT).ok().filter(|_| !spared) {
         let (point, times) = order.rsplit_once(':').expect("an order");
         let (point, times) = (point.to_owned(), times.parse::<u32>().expect("a number"));
