@@ -305,6 +305,28 @@ fn answers_move_to_another_output_and_are_not_paid_again() {
     );
 }
 
+/// What a plan tells of a role.
+fn asked_of(plan: &serde_json::Value, role: &str, field: &str) -> u64 {
+    let roles = plan["roles"].as_array().expect("roles");
+    let asked = &roles.iter().find(|asked| asked["role"] == role).expect("a role")[field];
+    asked.as_u64().unwrap_or_else(|| panic!("{role}.{field}: {plan}"))
+}
+
+/// What it tells of those that are paid.
+fn planned(plan: &serde_json::Value, field: &str) -> [u64; 4] {
+    ["translate", "instruct", "score", "localize"].map(|role| asked_of(plan, role, field))
+}
+
+/// Rows that came to a stage, as a run tells.
+fn came(ran: &serde_json::Value, stage: &str) -> u64 {
+    let chain =
+        ["translate", "instruct", "score", "embed", "threshold", "near_instruction", "quota", "localize"];
+    let from = chain.iter().position(|name| *name == stage).expect("a stage");
+    let ends = ran["counts"].as_array().expect("counts").iter();
+    let later = ends.filter(|end| chain[from..].iter().any(|name| end["stage"] == *name));
+    later.filter_map(|end| end["count"].as_u64()).sum()
+}
+
 #[test]
 fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     if !can_identify() {
@@ -327,16 +349,14 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
         let told = done(&[&["plan", &at("run.toml"), "--json"], more].concat());
         serde_json::from_str(told.trim()).expect("JSON")
     };
-    let calls = |plan: &serde_json::Value, role: &str| {
-        let roles = plan["roles"].as_array().expect("roles");
-        roles.iter().find(|asked| asked["role"] == role).expect("a role")["calls_at_most"].clone()
-    };
     let first = plan(&[]);
     assert_eq!(
         (first["added"].as_array().map(Vec::len), first["starts_anew"].as_str()),
         (Some(1), Some("dedup"))
     );
-    assert!(calls(&first, "translate").is_null(), "nothing is known yet: {first}");
+    // All of the shard fits the sample, and nothing is known of what its rows will be worth.
+    let before = planned(&first, "calls");
+    assert_eq!(before[0], planned(&first, "calls_at_most")[0], "the journal is empty");
     assert_eq!(server.bill().all(), 0, "a plan asks nobody");
     let ran: serde_json::Value =
         serde_json::from_str(done(&["run", &at("run.toml"), "--json"]).lines().last().expect("a line"))
@@ -354,32 +374,41 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
         assert!(!ran[field].is_null(), "{field} in {ran}");
     }
     let asked = server.bill().all();
+    // One is a near-duplicate of another, which a plan does not look for.
+    assert_eq!((before[0], came(&ran, "translate")), (5, 4), "{ran}");
+    assert!(before[1] >= came(&ran, "instruct") && before[3] >= came(&ran, "localize"), "{before:?}, {ran}");
     assert!(plan(&[])["done"] == true && done(&["plan", &at("run.toml")]).contains("nothing to do"));
 
     // A threshold asks for what it newly chooses alone; a shard more is estimated; a sample begins behind dedup.
     let wider = plan(&["--set", "select.threshold.target_rate=0.9"]);
     assert_eq!((wider["starts_anew"].as_str(), wider["row_groups"].as_u64()), (Some("select"), Some(0)));
-    assert_eq!(calls(&wider, "translate"), 0);
-    assert!(calls(&wider, "localize").as_u64().is_some_and(|calls| calls > 0), "{wider}");
+    assert_eq!(asked_of(&wider, "translate", "calls_at_most"), 0);
+    let (about, at_most) =
+        (asked_of(&wider, "localize", "calls"), asked_of(&wider, "localize", "calls_at_most"));
+    assert!(0 < about && about <= at_most, "{wider}");
+    // Another setting of dedup makes everything anew, and the journal answers all of it but what it newly lets in.
+    let anew = plan(&["--set", "dedup.least_resemblance=0.79"]);
+    assert_eq!(anew["starts_anew"], "dedup");
+    assert_eq!(planned(&anew, "calls")[..3], [0; 3], "{anew}");
+    assert!(planned(&anew, "calls_at_most")[..3].iter().all(|calls| *calls > 0), "{anew}");
     assert_eq!(plan(&["--set", "sample.per_lang=3"])["starts_anew"], "sample");
     assert_eq!(plan(&["--set", "score.least_cosine=0.9"])["starts_anew"], "models");
     assert_eq!(plan(&["--set", "localize.reference_chars=777"])["starts_anew"], serde_json::Value::Null);
     put("b.parquet", "vie_Latn");
     let more = plan(&[]);
     assert_eq!((more["added"].as_array().map(Vec::len), more["unchanged"].as_u64()), (Some(1), Some(1)));
-    assert!(calls(&more, "translate").as_u64().is_some_and(|calls| calls > 0), "{more}");
+    assert!(asked_of(&more, "translate", "calls") > 0, "{more}");
     assert_eq!(server.bill().all(), asked, "plans ask nobody");
-    // Tokens per call are those that the server counts: 11 and 5 for a turn.
+    // What is read is measured on the sample; what is written is what the server counts: 5 tokens for a turn.
     let translate =
         more["roles"].as_array().expect("roles").iter().find(|asked| asked["role"] == "translate");
-    let (at_most, cost) =
-        (calls(&more, "translate").as_u64().expect("known"), &translate.expect("a role")["cost"]);
-    assert_eq!(
-        (cost["input_tokens"].as_u64(), cost["output_tokens"].as_u64()),
-        (Some(at_most * 11), Some(at_most * 5)),
-        "{more}"
-    );
-    assert_eq!(translate.expect("a role")["langs"]["tur_Latn"]["calls"].as_u64(), Some(at_most));
+    let (translate, calls) = (translate.expect("a role"), asked_of(&more, "translate", "calls"));
+    let cost = &translate["cost"];
+    assert_eq!((&translate["input_by"], &translate["output_by"]), (&"sample".into(), &"journal".into()));
+    assert!(cost["input_tokens"].as_u64().is_some_and(|tokens| tokens > calls * 100), "{more}");
+    assert_eq!(cost["output_tokens"].as_u64(), Some(calls * 5), "{more}");
+    assert_eq!(translate["langs"]["vie_Latn"]["calls"].as_u64(), Some(calls), "only what is new is asked");
+    assert!(translate["langs"]["tur_Latn"].is_null(), "{more}");
 
     done(&["run", &at("run.toml")]);
     let shown = done(&["state", "show", &at("out")]);

@@ -1,22 +1,23 @@
-//! What calls will cost, about: tokens from the journal, money from prices, hours from limits.
+//! What calls will cost, about: tokens from a sample and the journal, money from prices, hours from limits.
 //!
-//! **Why**: a plan must say what a run costs before the first call. What a call of a role reads and writes is the mean of
-//! the answers that the journal has for it; where it has none, the mean is assumed ([`ASSUMED`]) and said to be. All
-//! of it is an estimate; as calls are an upper bound, so are money and hours as far as the means hold.
+//! **Why**: a plan must say what a run costs before the first call. What a call reads is measured on asks that were put
+//! together for a sample and that the journal does not answer; what it writes, and what no ask was put together for, is the
+//! mean of the answers that the journal has of the role. Where it has none, both follow from the length of the text, or
+//! are assumed ([`ASSUMED`]). Which of them it was is said.
 
-use super::plan::CHAIN;
+use super::trial::Trial;
 use crate::config::{EndpointSettings, Kind, Settings};
 use crate::error::Result;
+use crate::llm::desk::Missed;
 use crate::llm::journal::Journal;
-use crate::llm::money::Money;
+use crate::llm::money::{Money, Prices};
 use crate::llm::{Role, Usage};
 use crate::model::Lang;
-use crate::telemetry::Tally;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
-/// Tokens that a call reads and writes where the journal has no answer of its role: a fragment of some 1,200 characters
-/// and its prompt.
+/// Tokens that a call reads and writes where nothing is known: a fragment of [`ASSUMED_TEXT`] and its prompt.
 pub const ASSUMED: [(Role, Usage); 5] = [
     (Role::Translate, Usage { input_tokens: 800, output_tokens: 400 }),
     (Role::Instruct, Usage { input_tokens: 700, output_tokens: 60 }),
@@ -25,16 +26,19 @@ pub const ASSUMED: [(Role, Usage); 5] = [
     (Role::Localize, Usage { input_tokens: 400, output_tokens: 60 }),
 ];
 
+/// Tokens of English that the fragment of [`ASSUMED`] has, some 1,200 characters.
+pub const ASSUMED_TEXT: u64 = 300;
+
 /// Seconds that a request takes, for the hours of endpoints that nothing but `in_flight` limits.
 pub const ASSUMED_SECONDS: f64 = 2.0;
 
 /// Characters that a token stands for at most, for endpoints that take money by the character.
-const CHARACTERS_PER_TOKEN: u64 = 4;
+const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
 /// What calls cost, about.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Calls at most.
+    /// Calls.
     pub calls: u64,
     /// Tokens read.
     pub input_tokens: u64,
@@ -67,64 +71,112 @@ pub(super) fn known(journal: &Journal) -> Result<BTreeMap<Role, Known>> {
     Ok(known)
 }
 
-/// What a role's calls cost.
-pub(super) struct Rates {
-    mean: (Known, Usage),
-    endpoints: Vec<EndpointSettings>,
+/// Where the tokens of a call are known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Asks put together for a sample.
+    Sample,
+    /// The mean of the answers that the journal has of the role.
+    Journal,
+    /// The length of the text of a sample.
+    Length,
+    /// Nothing.
+    Assumed,
 }
 
+/// What a call reads and writes, about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PerCall {
+    input: f64,
+    output: f64,
+    /// Characters sent.
+    characters: f64,
+    pub(super) input_by: Source,
+    pub(super) output_by: Source,
+}
+
+impl PerCall {
+    /// For a role and a lang, by what is known.
+    pub(super) fn of(role: Role, lang: Lang, known: Known, trial: &Trial) -> Self {
+        let assumed = ASSUMED.into_iter().find(|(of, _)| *of == role).map(|(_, usage)| usage);
+        let assumed = assumed.unwrap_or_default();
+        let (input, output) = (assumed.input_tokens as f64, assumed.output_tokens as f64);
+        let mut found =
+            Self { input, output, characters: 0.0, input_by: Source::Assumed, output_by: Source::Assumed };
+        let sampled = || [&trial.new, &trial.again].into_iter().filter_map(|of| of.get(&lang));
+        let rows: u64 = sampled().map(|of| of.rows).sum();
+        if rows > 0 && role != Role::Localize {
+            let text = sampled().map(|of| of.english_tokens).sum::<u64>() as f64 / rows as f64;
+            (found.input, found.input_by) = (input - ASSUMED_TEXT as f64 + text, Source::Length);
+            if role == Role::Translate {
+                (found.output, found.output_by) = (text, Source::Length);
+            }
+        }
+        if known.answers > 0 {
+            let mean = |sum: u128| sum as f64 / known.answers as f64;
+            (found.input, found.input_by) = (mean(known.input_tokens), Source::Journal);
+            (found.output, found.output_by) = (mean(known.output_tokens), Source::Journal);
+        }
+        let missed = || sampled().filter_map(|of| of.missed.get(&role));
+        let asks: u64 = missed().map(|missed| missed.asks).sum();
+        found.characters = found.input * CHARACTERS_PER_TOKEN;
+        if asks > 0 {
+            let mean = |of: fn(&Missed) -> u64| missed().map(of).sum::<u64>() as f64 / asks as f64;
+            (found.input, found.input_by) = (mean(|missed| missed.usage.input_tokens), Source::Sample);
+            found.characters = mean(|missed| missed.characters);
+        }
+        found
+    }
+
+    /// Tokens and characters of so many calls, rounded up.
+    fn times(self, calls: u64) -> (Usage, u64) {
+        let of = |one: f64| ceiling(one * calls as f64);
+        (Usage { input_tokens: of(self.input), output_tokens: of(self.output) }, of(self.characters))
+    }
+}
+
+/// The nearest whole number from there on.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count, and an `as` cast saturates"
+)]
+pub(super) fn ceiling(value: f64) -> u64 {
+    // What is whole but for the error of floating point is whole.
+    (value - 1e-6).ceil() as u64
+}
+
+/// The endpoints of a role that are asked first: those of its best priority.
+pub(super) struct Rates(Vec<EndpointSettings>);
+
 impl Rates {
-    /// Of a role whose answers are `known`; the endpoints are those of its best priority, which are asked first.
-    pub(super) fn of(settings: &Settings, role: Role, known: Known) -> Result<Self> {
+    pub(super) fn of(settings: &Settings, role: Role) -> Result<Self> {
         let all = settings.endpoints_of(role)?;
         let best = all.values().map(|endpoint| endpoint.priority).min();
-        let endpoints = all.into_values().filter(|endpoint| Some(endpoint.priority) == best).collect();
-        let assumed = ASSUMED.into_iter().find(|(of, _)| *of == role).map(|(_, usage)| usage);
-        Ok(Self { mean: (known, assumed.unwrap_or_default()), endpoints })
+        Ok(Self(all.into_values().filter(|endpoint| Some(endpoint.priority) == best).collect()))
     }
 
-    /// Whether the means are those of the journal.
-    pub(super) fn measured(&self) -> bool {
-        self.mean.0.answers > 0
-    }
-
-    /// Tokens of so many calls, rounded up.
-    fn usage(&self, calls: u64) -> Usage {
-        let (known, assumed) = self.mean;
-        let of = |sum: u128, one: u64| {
-            let all = match known.answers {
-                0 => u128::from(one) * u128::from(calls),
-                answers => (sum * u128::from(calls)).div_ceil(u128::from(answers)),
-            };
-            u64::try_from(all).unwrap_or(u64::MAX)
-        };
-        Usage {
-            input_tokens: of(known.input_tokens, assumed.input_tokens),
-            output_tokens: of(known.output_tokens, assumed.output_tokens),
-        }
-    }
-
-    pub(super) fn estimate(&self, calls: u64) -> Estimate {
-        let usage = self.usage(calls);
+    /// So many calls at the dearest of them.
+    pub(super) fn estimate(&self, calls: u64, one: PerCall) -> Estimate {
+        let (usage, characters) = one.times(calls);
         let cost = |endpoint: &EndpointSettings| {
             let prices = endpoint.prices();
             let by_request = Money::of_nano(prices.request).times(calls);
-            let characters = usage.input_tokens.saturating_mul(CHARACTERS_PER_TOKEN);
-            let rest = crate::llm::money::Prices { request: 0, ..prices };
-            rest.cost(usage, characters) + by_request
+            Prices { request: 0, ..prices }.cost(usage, characters) + by_request
         };
-        let money = self.endpoints.iter().map(cost).max().unwrap_or_default();
+        let money = self.0.iter().map(cost).max().unwrap_or_default();
         let Usage { input_tokens, output_tokens } = usage;
         Estimate { calls, input_tokens, output_tokens, money }
     }
 
     /// Hours of so many calls if the endpoints did nothing else, by their limits; `None` for embedded models, which have
     /// none.
-    pub(super) fn hours(&self, calls: u64) -> Option<f64> {
-        let one = self.usage(1);
-        let (input, output) = (one.input_tokens as f64, one.output_tokens as f64);
+    pub(super) fn hours(&self, all: Estimate) -> Option<f64> {
+        let one = |tokens: u64| if all.calls == 0 { 0.0 } else { tokens as f64 / all.calls as f64 };
+        let (input, output) = (one(all.input_tokens), one(all.output_tokens));
         let mut per_minute = 0.0;
-        for endpoint in &self.endpoints {
+        for endpoint in &self.0 {
             if endpoint.kind == Kind::Embedded {
                 return None;
             }
@@ -140,54 +192,70 @@ impl Rates {
             let flight = f64::from(endpoint.in_flight) * 60.0 / ASSUMED_SECONDS;
             per_minute += limits.into_iter().flatten().fold(flight, f64::min);
         }
-        (per_minute > 0.0).then(|| calls as f64 / per_minute / 60.0)
+        (per_minute > 0.0).then(|| all.calls as f64 / per_minute / 60.0)
     }
 }
 
-/// So many calls of a role, shared among the langs as its rows of the state are. Empty where the state has none.
-pub(super) fn by_lang(
-    before: &Tally,
-    role: Role,
-    calls: u64,
-    rates: &Rates,
-) -> BTreeMap<&'static str, Estimate> {
-    let Some((_, stage)) = CHAIN.into_iter().find(|(of, _)| *of == role) else { return BTreeMap::new() };
-    let lines = before.lines().into_iter().filter(|((at, _), _)| *at == stage);
-    let rows: Vec<(Lang, u64)> =
-        lines.map(|((_, lang), line)| (lang, u64::try_from(line.entered).unwrap_or(0))).collect();
-    let all: u128 = rows.iter().map(|(_, rows)| u128::from(*rows)).sum();
-    let share = |rows: u64| {
-        u64::try_from((u128::from(calls) * u128::from(rows)).div_ceil(all.max(1))).unwrap_or(u64::MAX)
-    };
-    let rows = rows.into_iter().filter(|(_, rows)| *rows > 0 && calls > 0);
-    rows.map(|(lang, rows)| (lang.tag(), rates.estimate(share(rows)))).collect()
+impl AddAssign for Estimate {
+    fn add_assign(&mut self, other: Self) {
+        let Self { calls, input_tokens, output_tokens, money } = other;
+        self.calls += calls;
+        self.input_tokens += input_tokens;
+        self.output_tokens += output_tokens;
+        self.money += money;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curate::trial::Sampled;
 
-    fn settings() -> Settings {
+    fn rates(role: Role) -> Rates {
         let text = "input = ['a']\nroles.instruct = 'gpt'\n[endpoints.gpt]\nkind = 'http'\nurl = 'http://h/v1'\n\
                     model = 'm'\nin_flight = 60\nrequests_per_minute = 600\ntokens_per_minute = 76000\n\
                     price_input = 1.0\nprice_output = 10.0\nprice_request = 0.001";
-        Settings::parse(text, &[]).expect("valid")
+        Rates::of(&Settings::parse(text, &[]).expect("valid"), role).expect("an endpoint")
+    }
+
+    fn trial(sampled: Sampled) -> Trial {
+        Trial { new: BTreeMap::from([(Lang::UND, sampled)]), ..Trial::default() }
     }
 
     #[test]
     fn tokens_are_assumed_until_they_are_measured() {
-        let rates = Rates::of(&settings(), Role::Instruct, Known::default()).expect("an endpoint");
-        let cost = rates.estimate(1000);
-        assert!(!rates.measured());
+        let (rates, nothing) = (rates(Role::Instruct), Trial::default());
+        let one = PerCall::of(Role::Instruct, Lang::UND, Known::default(), &nothing);
+        assert_eq!((one.input_by, one.output_by), (Source::Assumed, Source::Assumed));
+        let cost = rates.estimate(1000, one);
         // 700,000 read, 60,000 written, 1,000 requests: 0.7 + 0.6 + 1.0.
         assert_eq!((cost.input_tokens, cost.output_tokens, cost.money), (700_000, 60_000, Money::of(2.3)));
         // 76,000 tokens a minute are 100 calls a minute: the least of the limits.
-        assert!((rates.hours(6000).expect("http") - 1.0).abs() < 1e-9);
+        let hours = rates.hours(rates.estimate(6000, one)).expect("http");
+        assert!((hours - 1.0).abs() < 1e-9, "{hours}");
+
         let known = Known { answers: 3, input_tokens: 100, output_tokens: 10 };
-        let rates = Rates::of(&settings(), Role::Instruct, known).expect("an endpoint");
-        let cost = rates.estimate(6);
-        assert_eq!((rates.measured(), cost.input_tokens, cost.output_tokens), (true, 200, 20));
-        let embedded = Rates::of(&settings(), Role::Embed, known).expect("embedded");
-        assert_eq!((embedded.hours(9), embedded.estimate(9).money), (None, Money::ZERO));
+        let one = PerCall::of(Role::Instruct, Lang::UND, known, &nothing);
+        let cost = rates.estimate(6, one);
+        assert_eq!((one.input_by, cost.input_tokens, cost.output_tokens), (Source::Journal, 200, 20));
+
+        // A text half as long as the assumed one; then asks of 50 tokens were put together.
+        let mut short = Sampled { rows: 2, english_tokens: ASSUMED_TEXT, ..Sampled::default() };
+        let one = PerCall::of(Role::Translate, Lang::UND, Known::default(), &trial(short.clone()));
+        assert_eq!((one.input_by, one.times(1).0.output_tokens), (Source::Length, ASSUMED_TEXT / 2));
+        let usage = Usage { input_tokens: 100, output_tokens: 999 };
+        short.missed.insert(Role::Instruct, Missed { asks: 2, usage, characters: 500 });
+        let one = PerCall::of(Role::Instruct, Lang::UND, known, &trial(short));
+        let cost = rates.estimate(6, one);
+        assert_eq!((one.input_by, cost.input_tokens, cost.output_tokens), (Source::Sample, 300, 20));
+        assert_eq!(one.times(2).1, 500, "characters");
+    }
+
+    #[test]
+    fn embedded_models_cost_nothing() {
+        let embedded = rates(Role::Embed);
+        let one = PerCall::of(Role::Embed, Lang::UND, Known::default(), &Trial::default());
+        let cost = embedded.estimate(9, one);
+        assert_eq!((embedded.hours(cost), cost.money), (None, Money::ZERO));
     }
 }

@@ -148,7 +148,7 @@ impl Handout {
             parts: Arc::new(parts),
             identifier,
             roles: Roles::absent(),
-            journal: None,
+            asking: None,
             progress,
             change: Some(Arc::new(change)),
             output,

@@ -5,9 +5,9 @@
 
 use super::change::{Change, Making};
 use super::outcome::costs_of;
-use super::roles::{self, Endpoints, Roles, Shared};
+use super::roles::{self, Asking, Endpoints, Roles};
 use crate::config::{Mode, Settings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::llm::Role;
 use crate::llm::embedded::lid::Lid;
 use crate::llm::journal::{self, Journal};
@@ -45,7 +45,7 @@ pub struct Job {
     pub(super) identifier: Arc<dyn Identifier>,
     pub(super) roles: Roles,
     /// Of the process that asks.
-    pub(super) journal: Option<Arc<Journal>>,
+    pub(super) asking: Option<Asking>,
     pub(super) progress: Arc<Progress>,
     /// What durable state makes of it; without one, everything is in memory.
     pub(super) change: Option<Arc<Change>>,
@@ -74,7 +74,12 @@ impl Job {
 
     /// Waits until the disk has every answer.
     pub(super) fn sync_journal(&self) -> Result<()> {
-        self.journal.as_deref().map_or(Ok(()), Journal::sync)
+        self.asking.as_ref().map_or(Ok(()), |asking| asking.journal.sync())
+    }
+
+    /// What it asks with.
+    pub(super) fn asking(&self) -> Result<&Asking> {
+        self.asking.as_ref().ok_or_else(|| Error::bug("this process asks nobody"))
     }
 
     /// What durable state makes of the run; `None` in memory.
@@ -161,16 +166,8 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     let known = output.manifest()?.map(Arc::new);
     let entries = entries(&shards, &surveys, known.as_deref().map_or(&[], |known| &known.shards))?;
     let versions = roles::versions(&settings, &endpoints, &prompts, &codebook)?;
-    let shared = Shared {
-        settings: &settings,
-        endpoints: &endpoints,
-        journal: &journal,
-        prompts: &prompts,
-        codebook: &codebook,
-        identifier: Some(&identifier),
-        stop,
-    };
-    let roles = roles::seat(&shared)?;
+    let asking = Asking { endpoints, journal, prompts, codebook };
+    let roles = roles::seat(&asking.shared(&settings, &identifier, stop, None))?;
     let parts = PartContext {
         shards: entries.iter().map(|entry| (entry.key.clone(), entry.digest)).collect(),
         fingerprint: fingerprint(&settings)?,
@@ -191,7 +188,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
         parts: Arc::new(parts),
         identifier,
         roles,
-        journal: Some(journal),
+        asking: Some(asking),
         progress,
         change: None,
         output,
@@ -199,7 +196,8 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     };
     // An idle run needs no state.
     if job.settings.state.mode == Mode::Durable && !job.is_done() {
-        let making = Making { settings: &job.settings, versions: &job.parts.versions, prompts: &prompts };
+        let prompts = &job.asking()?.prompts;
+        let making = Making { settings: &job.settings, versions: &job.parts.versions, prompts };
         let known = job.known.as_deref();
         let change = Change::of(&job.output.state(), known, &making, &job.entries, &job.surveys)?;
         job.change = Some(Arc::new(change));

@@ -15,6 +15,7 @@
 mod change;
 mod durable;
 pub mod estimate;
+mod forecast;
 mod front;
 mod handout;
 mod job;
@@ -24,6 +25,7 @@ mod outcome;
 mod plan;
 pub mod roles;
 mod run;
+mod trial;
 mod wire;
 
 pub use change::{Change, Restart};

@@ -2,11 +2,13 @@
 
 use super::job::Job;
 use super::roles::Roles;
+use crate::llm::Role;
 use crate::llm::consult::consult;
 use crate::model::{Bundle, Epoch, Note, Stage};
 use crate::sink::manifest::Part;
 use crate::sink::parts::{self, PartContext};
 use crate::source::Credits;
+use crate::stage::Clerk;
 use crate::stage::reread::{Rereading, Route, Wanted, reread};
 use crate::stop::Stop;
 use crate::telemetry::Progress;
@@ -15,6 +17,17 @@ use std::sync::Arc;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Inspect;
 use tokio::runtime::Handle;
+
+/// All roles in the order in which a row meets them.
+pub(super) fn chain(roles: &Roles) -> [(Role, &Arc<dyn Clerk>); 5] {
+    [
+        (Role::Translate, &roles.translate),
+        (Role::Instruct, &roles.instruct),
+        (Role::Score, &roles.score),
+        (Role::Embed, &roles.embed),
+        (Role::Localize, &roles.localize),
+    ]
+}
 
 /// Translate, instruct, score, embed: what selection stands on. `progress` is told of every stage; the second pass,
 /// which the journal answers, tells nobody.

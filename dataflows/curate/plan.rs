@@ -1,18 +1,22 @@
-//! What a run would do and ask, before it does: from the state, the journal and the footers of shards.
+//! What a run would do and ask, before it does: from the state, the journal, the footers of shards, and a sample.
 //!
-//! **Why**: a changed setting may cost nothing or a thousand calls, and that is to be known before the first of them. What
-//! is new is not read for it: its rows are estimated from those of the state, and said to be estimates.
+//! **Why**: a changed setting may cost nothing or a thousand calls, and a new corpus has a price. Both are to be known before
+//! the first call. All of it is an estimate; what it stands on is told.
 
 use super::change::{Change, Restart};
-use super::estimate::{ASSUMED_SECONDS, Estimate, Known, Rates, by_lang, known};
+use super::estimate::{ASSUMED_SECONDS, Estimate, PerCall, Rates, Source, ceiling, known};
+use super::forecast::Forecast;
 use super::job::Job;
+use super::trial::trial;
 use crate::error::Result;
 use crate::llm::Role;
+use crate::llm::money::Money;
 use crate::model::Stage;
 use crate::sink::manifest::Delta;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,22 +43,28 @@ pub struct Asked {
     pub role: &'static str,
     /// Rows that came to it in the state.
     pub rows_before: u64,
-    /// Of these, rows that are asked anew, since a model, a prompt or a setting before their answer changed.
+    /// Of these, rows that may be asked anew, since a model, a prompt or a setting before their answer changed; at most.
     pub rows_again: u64,
-    /// Rows that are new to it; an estimate by the rows of the state, `None` where that has none.
-    pub rows_new: Option<u64>,
+    /// Rows that are new to it, about.
+    pub rows_new: u64,
     /// Answers that a row took so far, on average; 1 where nothing is known.
     pub calls_per_row: f64,
-    /// Calls at most: the journal answers what was asked before in the same words.
-    pub calls_at_most: Option<u64>,
-    /// Tokens and money of that many calls, about; `None` where calls are not known.
-    pub cost: Option<Estimate>,
-    /// Whether tokens per call are the mean of the journal's answers, not assumed.
-    pub measured: bool,
-    /// Hours that the limits of its endpoints leave for it if nothing else is asked of them, about; `None` for embedded
-    /// models and where calls are not known.
+    /// Calls of rows that the journal does not answer, as a sample tells; about.
+    pub calls: u64,
+    /// Calls if the journal answered none of them and selection chose all; about.
+    pub calls_at_most: u64,
+    /// Tokens and money of `calls`.
+    pub cost: Estimate,
+    /// Money of `calls_at_most`.
+    pub money_at_most: Money,
+    /// Where the tokens that a call reads are known from: the least certain of the langs.
+    pub input_by: Source,
+    /// Where the tokens that it writes are known from.
+    pub output_by: Source,
+    /// Hours that the limits of its endpoints leave for `calls` if nothing else is asked of them, about; `None` for
+    /// embedded models.
     pub hours: Option<f64>,
-    /// The same by lang, shared as the rows of the state are.
+    /// Calls, tokens and money by lang, of langs that have calls.
     pub langs: BTreeMap<&'static str, Estimate>,
 }
 
@@ -68,11 +78,11 @@ pub(super) const CHAIN: [(Role, Stage); 5] = [
 ];
 
 impl Job {
-    /// What this run would do and ask.
+    /// What this run would do and ask. Reads a sample of what is new and looks it up in the journal; asks nobody.
     ///
     /// # Errors
-    /// A journal that cannot be read.
-    pub fn plan(&self) -> Result<Plan> {
+    /// A shard or a journal that cannot be read.
+    pub fn plan(self: &Arc<Self>) -> Result<Plan> {
         let change = self.change();
         let done = self.is_done();
         let (row_groups, rows) = match change {
@@ -81,77 +91,74 @@ impl Job {
             None => (self.surveys.iter().map(|survey| survey.row_groups.len()).sum(), self.rows()),
         };
         let starts_anew = change.and_then(Change::restart).filter(|_| !done).map(Restart::name);
-        let roles = if done { Vec::new() } else { self.asked(rows)? };
+        let roles = if done { Vec::new() } else { self.asked()? };
         Ok(Plan { delta: self.delta(), done, starts_anew, row_groups, rows, roles })
     }
 
-    fn asked(&self, new_rows: u64) -> Result<Vec<Asked>> {
-        let answers = self.journal.as_deref().map(known).transpose()?.unwrap_or_default();
+    fn asked(self: &Arc<Self>) -> Result<Vec<Asked>> {
+        let answers = known(&self.asking()?.journal)?;
         let change = self.change();
         let before = change.map(|change| change.before.clone()).unwrap_or_default();
-        let natural = |count: i64| u64::try_from(count).unwrap_or(0);
-        let read = natural(before.entered(Stage::Read));
-        let restart = change.and_then(Change::restart);
-        let mut anew = false;
-        let mut roles = Vec::new();
-        for (role, stage) in CHAIN {
-            anew |= change.is_some_and(|change| change.role_differs(role));
-            let rows_before = natural(before.entered(stage));
-            let rows_again = match (anew, role) {
-                (true, _) => rows_before,
-                // What selection chooses is asked once it has chosen; all but what it had chosen before may be new.
-                (false, Role::Localize) if restart.is_some() => {
-                    natural(before.entered(Stage::Threshold)).saturating_sub(rows_before)
+        let again = change.is_some_and(|change| {
+            change.restart().is_some() || CHAIN.into_iter().any(|(role, _)| change.role_differs(role))
+        });
+        let trial = trial(self, again)?;
+        let forecast = Forecast::of(self, &before, &trial);
+        let langs = forecast.langs();
+        let of = |(role, stage): (Role, Stage)| {
+            let known = answers.get(&role).copied().unwrap_or_default();
+            let rows_before = forecast.before(stage);
+            let per_row = if rows_before > 0.0 { known.answers as f64 / rows_before } else { 1.0 };
+            let calls_per_row = if known.answers == 0 { 1.0 } else { per_row };
+            let calls = |rows: f64| ceiling(rows * calls_per_row.max(1.0));
+            let rates = Rates::of(&self.settings, role)?;
+            let mut asked = Asked::none(role, ceiling(rows_before), calls_per_row);
+            let (mut new, mut anew) = (0.0, 0.0);
+            for lang in &langs {
+                let ahead = forecast.ahead(role, stage, *lang);
+                (new, anew) = (new + ahead.new, anew + ahead.again);
+                let (about, at_most) = (calls(ahead.open), calls(ahead.at_most));
+                if at_most == 0 {
+                    continue;
                 }
-                // A wider sample lets in rows that were left out.
-                (false, _) if restart.is_some_and(|restart| restart <= Restart::Sample) => {
-                    natural(before.entered(Stage::Sample)).saturating_sub(rows_before)
+                let one = PerCall::of(role, *lang, known, &trial);
+                let cost = rates.estimate(about, one);
+                asked.cost += cost;
+                asked.calls_at_most += at_most;
+                asked.money_at_most += rates.estimate(at_most, one).money;
+                asked.input_by = asked.input_by.max(one.input_by);
+                asked.output_by = asked.output_by.max(one.output_by);
+                if about > 0 {
+                    asked.langs.insert(lang.tag(), cost);
                 }
-                (false, _) => 0,
-            };
-            let share = |rows: u64| {
-                u64::try_from(u128::from(new_rows) * u128::from(rows) / u128::from(read.max(1))).ok()
-            };
-            let rows_new = if new_rows == 0 {
-                Some(0)
-            } else if read == 0 {
-                None
-            } else {
-                share(rows_before)
-            };
-            let known: Known = answers.get(&role).copied().unwrap_or_default();
-            let calls_per_row = if known.answers == 0 || rows_before == 0 {
-                1.0
-            } else {
-                known.answers as f64 / rows_before as f64
-            };
-            let calls = |rows: u64| ceiling(rows as f64 * calls_per_row.max(1.0));
-            let calls_at_most = rows_new.map(|new| calls(new + rows_again));
-            let rates = Rates::of(&self.settings, role, known)?;
-            roles.push(Asked {
-                role: role.name(),
-                rows_before,
-                rows_again,
-                rows_new,
-                calls_per_row,
-                calls_at_most,
-                cost: calls_at_most.map(|calls| rates.estimate(calls)),
-                measured: rates.measured(),
-                hours: calls_at_most.and_then(|calls| rates.hours(calls)),
-                langs: calls_at_most.map(|calls| by_lang(&before, role, calls, &rates)).unwrap_or_default(),
-            });
-        }
-        Ok(roles)
+            }
+            (asked.rows_new, asked.rows_again) = (ceiling(new), ceiling(anew));
+            asked.calls = asked.cost.calls;
+            asked.hours = rates.hours(asked.cost);
+            Ok(asked)
+        };
+        CHAIN.into_iter().map(of).collect()
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count, and an `as` cast saturates"
-)]
-fn ceiling(value: f64) -> u64 {
-    value.ceil() as u64
+impl Asked {
+    fn none(role: Role, rows_before: u64, calls_per_row: f64) -> Self {
+        Self {
+            role: role.name(),
+            rows_before,
+            rows_again: 0,
+            rows_new: 0,
+            calls_per_row,
+            calls: 0,
+            calls_at_most: 0,
+            cost: Estimate::default(),
+            money_at_most: Money::ZERO,
+            input_by: Source::Sample,
+            output_by: Source::Sample,
+            hours: None,
+            langs: BTreeMap::new(),
+        }
+    }
 }
 
 impl fmt::Display for Plan {
@@ -174,57 +181,61 @@ impl fmt::Display for Plan {
             )?,
             None => writeln!(f, "every stage takes the difference alone")?,
         }
-        write!(
-            f,
-            "{:<10} {:>12} {:>12} {:>12} {:>10} {:>14} {:>14} {:>14} {:>12} {:>8}",
-            "role",
-            "rows before",
-            "asked again",
-            "new, about",
-            "calls/row",
-            "calls at most",
-            "tokens in",
-            "tokens out",
-            "money",
-            "hours"
-        )?;
+        let heads =
+            ["rows before", "asked again", "new", "calls", "at most", "tokens in", "tokens out", "money"];
+        write!(f, "{:<10}", "role")?;
+        heads.into_iter().try_for_each(|head| write!(f, " {head:>12}"))?;
+        write!(f, " {:>13} {:>8}", "money at most", "hours")?;
+        let (mut money, mut at_most) = (Money::ZERO, Money::ZERO);
         for asked in &self.roles {
-            let told = |count: Option<u64>| count.map_or("unknown".to_owned(), |count| count.to_string());
+            money += asked.cost.money;
+            at_most += asked.money_at_most;
+            let Estimate { calls, input_tokens, output_tokens, money } = asked.cost;
             write!(
                 f,
-                "\n{:<10} {:>12} {:>12} {:>12} {:>10.1} {:>14} {:>14} {:>14} {:>12} {:>8}",
+                "\n{:<10} {:>12} {:>12} {:>12} {calls:>12} {:>12} {input_tokens:>12} {output_tokens:>12} {:>12} \
+                 {:>13} {:>8}",
                 asked.role,
                 asked.rows_before,
                 asked.rows_again,
-                told(asked.rows_new),
-                asked.calls_per_row,
-                told(asked.calls_at_most),
-                told(asked.cost.map(|cost| cost.input_tokens)),
-                told(asked.cost.map(|cost| cost.output_tokens)),
-                asked.cost.map_or("unknown".to_owned(), |cost| cost.money.to_string()),
+                asked.rows_new,
+                asked.calls_at_most,
+                money.to_string(),
+                asked.money_at_most.to_string(),
                 asked.hours.map_or("-".to_owned(), |hours| format!("{hours:.2}"))
             )?;
             for (lang, cost) in &asked.langs {
+                let Estimate { calls, input_tokens, output_tokens, money } = cost;
                 write!(
                     f,
-                    "\n  {lang:<8} {:>53} {:>14} {:>14} {:>14} {:>12}",
-                    "", cost.calls, cost.input_tokens, cost.output_tokens, cost.money
+                    "\n  {lang:<8} {:>38} {calls:>12} {:>12} {input_tokens:>12} {output_tokens:>12} {:>12}",
+                    "",
+                    "",
+                    money.to_string()
                 )?;
             }
         }
-        let assumed: Vec<&str> =
-            self.roles.iter().filter(|asked| !asked.measured).map(|asked| asked.role).collect();
-        if !assumed.is_empty() {
-            write!(
-                f,
-                "\nassumed, as the journal has no answers yet: tokens per call of {}",
-                assumed.join(", ")
-            )?;
+        write!(f, "\n{:<10} {:>103} {:>13}", "all", money.to_string(), at_most.to_string())?;
+        for (source, said) in [
+            (Source::Journal, "means of the journal's answers"),
+            (Source::Length, "from the length of a sample"),
+            (Source::Assumed, "assumed"),
+        ] {
+            let of = |what: &'static str, by: fn(&Asked) -> Source| {
+                let roles =
+                    self.roles.iter().filter(move |asked| asked.calls_at_most > 0 && by(asked) == source);
+                roles.map(move |asked| format!("{} {what}", asked.role))
+            };
+            let found: Vec<String> =
+                of("in", |asked| asked.input_by).chain(of("out", |asked| asked.output_by)).collect();
+            if !found.is_empty() {
+                write!(f, "\ntokens per call, {said}: {}", found.join(", "))?;
+            }
         }
         write!(
             f,
-            "\nan estimate: calls are an upper bound, tokens per call are means; hours are of each role alone, by the limits of \
-             its endpoints and {ASSUMED_SECONDS} s a request"
+            "\nan estimate from a sample: at most is what an empty journal would cost; hours are of each role alone, by the \
+             limits of its endpoints and {ASSUMED_SECONDS} s a request"
         )
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::{EndpointSettings, Kind, Settings};
 use crate::error::{Error, Result};
 use crate::llm::budget::Budget;
-use crate::llm::desk::{Backend, Meter};
+use crate::llm::desk::{Backend, Meter, Peek};
 use crate::llm::embedded::Embedded;
 use crate::llm::http::HttpEndpoint;
 use crate::llm::journal::Journal;
@@ -195,6 +195,44 @@ pub(super) struct Shared<'a> {
     pub(super) codebook: &'a Arc<Codebook>,
     pub(super) identifier: Option<&'a Arc<dyn Identifier>>,
     pub(super) stop: &'a Stop,
+    /// For a plan: nobody is asked, what the journal lacks is counted here.
+    pub(super) peek: Option<&'a Arc<Peek>>,
+}
+
+/// What a run asks with, kept for its plan.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) endpoints: Endpoints,
+    pub(super) journal: Arc<Journal>,
+    pub(super) prompts: Arc<Prompts>,
+    pub(super) codebook: Arc<Codebook>,
+}
+
+impl Asking {
+    /// The clerks of the run, who look into the journal and ask nobody.
+    ///
+    /// # Errors
+    /// As [`seat`].
+    pub(super) fn peeking(
+        &self,
+        settings: &Settings,
+        identifier: &Arc<dyn Identifier>,
+        peek: &Arc<Peek>,
+        stop: &Stop,
+    ) -> Result<Roles> {
+        seat(&self.shared(settings, identifier, stop, Some(peek)))
+    }
+
+    pub(super) fn shared<'a>(
+        &'a self,
+        settings: &'a Settings,
+        identifier: &'a Arc<dyn Identifier>,
+        stop: &'a Stop,
+        peek: Option<&'a Arc<Peek>>,
+    ) -> Shared<'a> {
+        let Self { endpoints, journal, prompts, codebook } = self;
+        Shared { settings, endpoints, journal, prompts, codebook, identifier: Some(identifier), stop, peek }
+    }
 }
 
 /// The desks of a role. Endpoints that are asked alike share one; translate and localize may have two, translators and
@@ -239,8 +277,11 @@ fn desks(
         return mixed("one chats and another completes");
     }
     let desks = by_kind.into_iter().map(|(_, backends)| {
-        let journal = Some(Arc::clone(shared.journal));
-        Desk::new(role, backends, journal, shared.stop.clone(), Arc::clone(meter))
+        let (journal, stop) = (Arc::clone(shared.journal), shared.stop.clone());
+        match shared.peek {
+            Some(peek) => Desk::peeking(role, backends, journal, stop, Arc::clone(peek)),
+            None => Desk::new(role, backends, Some(journal), stop, Arc::clone(meter)),
+        }
     });
     Ok(desks.collect())
 }

@@ -5,6 +5,7 @@ use crate::cli;
 use crate::curate;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use std::sync::Arc;
 
 /// Prepares a run as `run` would, tells what it would do, and stops.
 ///
@@ -12,7 +13,7 @@ use crate::stop::Stop;
 /// Whatever would end the run before its first row.
 pub fn plan(flags: &cli::Run) -> Result<()> {
     let settings = run::settings_of(flags)?;
-    let job = curate::prepare(settings, curate::Given::default(), &Stop::default())?;
+    let job = Arc::new(curate::prepare(settings, curate::Given::default(), &Stop::default())?);
     let plan = job.plan()?;
     if flags.json {
         let text =

@@ -9,6 +9,7 @@
 
 use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role};
 use super::journal::{Entry, Flights, Journal, Landing, Seat, canonical, key_under};
+use super::tokens::{characters_of, most_of};
 use crate::error::Error;
 use crate::model::{Lang, Reason};
 use crate::stop::Stop;
@@ -17,12 +18,14 @@ use tries::{Paid, Tries};
 
 mod backend;
 pub mod meter;
+pub mod peek;
 pub mod retry;
 mod route;
 mod tries;
 
 pub use backend::Backend;
 pub use meter::{Billed, Figures, Meter};
+pub use peek::{Missed, Peek};
 pub use retry::Retry;
 
 /// A row that finds the endpoint busy or away this many times more often than it may try, while others are
@@ -52,6 +55,8 @@ struct Line {
     flights: Arc<Flights>,
     stop: Stop,
     meter: Arc<Meter>,
+    /// Set where nobody is to be asked.
+    peek: Option<Arc<Peek>>,
 }
 
 impl Desk {
@@ -70,7 +75,21 @@ impl Desk {
         meter: Arc<Meter>,
     ) -> Self {
         let flights = journal.as_ref().map_or_else(Arc::default, |journal| Arc::clone(journal.flights()));
-        let line = Line { role, journal, flights, stop, meter };
+        let line = Line { role, journal, flights, stop, meter, peek: None };
+        Self { backends: backends.into(), line: Some(Arc::new(line)) }
+    }
+
+    /// A desk for a plan: it has what the journal has, counts what that lacks, and asks nobody.
+    pub fn peeking(
+        role: Role,
+        backends: Vec<Backend>,
+        journal: Arc<Journal>,
+        stop: Stop,
+        peek: Arc<Peek>,
+    ) -> Self {
+        let flights = Arc::clone(journal.flights());
+        let (journal, meter, peek) = (Some(journal), Arc::default(), Some(peek));
+        let line = Line { role, journal, flights, stop, meter, peek };
         Self { backends: backends.into(), line: Some(Arc::new(line)) }
     }
 
@@ -156,6 +175,10 @@ impl Line {
                 }
                 seen.push(key);
             }
+        }
+        if let Some(peek) = &self.peek {
+            peek.missed(self.role, most_of(ask), characters_of(ask));
+            return Err(Trouble::Row(Reason::GaveUp));
         }
         // Set aside until the answer is journaled: a budget that is spent waits for it.
         let Paid { backend, reply, cost, hold } = Tries::new(self, route).ask(ask, key).await?;

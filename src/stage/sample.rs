@@ -42,6 +42,11 @@ impl SampleSettings {
         }
     }
 
+    /// Fragments of a lang at most; `None` for all of them.
+    pub fn budget_of(&self, lang: Lang) -> Option<u64> {
+        self.langs.get(lang.tag()).copied().or(self.per_lang)
+    }
+
     fn budgets(&self) -> BTreeMap<Lang, u64> {
         self.langs.iter().filter_map(|(tag, budget)| Some((Lang::from_tag(tag)?, *budget))).collect()
     }

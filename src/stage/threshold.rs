@@ -30,6 +30,14 @@ pub struct ThresholdSettings {
 const DEFAULT_RATE: f64 = 0.5;
 
 impl ThresholdSettings {
+    /// The share of each lang that is kept, in `0.0..=1.0`; with a fixed score, which keeps any share, 1.
+    pub fn most(&self) -> f64 {
+        match self.fixed {
+            Some(_) => 1.0,
+            None => self.target_rate.unwrap_or(DEFAULT_RATE),
+        }
+    }
+
     /// Checks that one field is set, and its range.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ impl Meter {
 }
 
 /// The lang of the row that the task works for.
-fn served() -> Lang {
+pub(super) fn served() -> Lang {
     SERVED.try_with(|lang| *lang).unwrap_or(Lang::UND)
 }
 
