@@ -170,14 +170,14 @@ impl Rates {
         Estimate { calls, input_tokens, output_tokens, money }
     }
 
-    /// Hours of so many calls if the endpoints did nothing else, by their limits; `None` for embedded models, which have
-    /// none.
+    /// Hours of so many calls if the endpoints did nothing else, by their limits; `None` for embedded models and batches,
+    /// which have none.
     pub(super) fn hours(&self, all: Estimate) -> Option<f64> {
         let one = |tokens: u64| if all.calls == 0 { 0.0 } else { tokens as f64 / all.calls as f64 };
         let (input, output) = (one(all.input_tokens), one(all.output_tokens));
         let mut per_minute = 0.0;
         for endpoint in &self.0 {
-            if endpoint.kind == Kind::Embedded {
+            if endpoint.kind != Kind::Http {
                 return None;
             }
             let by = |limit: Option<u64>, tokens: f64| {

@@ -10,6 +10,7 @@ use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::llm::Role;
 use crate::llm::embedded::lid::Lid;
+use crate::llm::http::batch;
 use crate::llm::journal::{self, Journal};
 use crate::llm::models::{Cache, LID};
 use crate::llm::prompt::Prompts;
@@ -72,9 +73,11 @@ impl Job {
         self.surveys.iter().map(|survey| survey.text_bytes).sum()
     }
 
-    /// Waits until the disk has every answer.
+    /// Waits until the disk has every answer, and lets go of what was collected of batches.
     pub(super) fn sync_journal(&self) -> Result<()> {
-        self.asking.as_ref().map_or(Ok(()), |asking| asking.journal.sync())
+        let Some(asking) = &self.asking else { return Ok(()) };
+        asking.journal.sync()?;
+        batch::tidy(&self.output.state(), &asking.journal)
     }
 
     /// What it asks with.
@@ -162,6 +165,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     let codebook = Arc::new(Codebook::open(&settings.select.codebook)?);
     let output = Output::open(&settings.output)?;
     let journal = Arc::new(Journal::open(&output.state().join(journal::FILE), Arc::new(SystemClock))?);
+    batch::tidy(&output.state(), &journal)?;
     let prompts = Arc::new(Prompts::open(settings.prompts.as_deref(), journal.secret()?)?);
     let known = output.manifest()?.map(Arc::new);
     let entries = entries(&shards, &surveys, known.as_deref().map_or(&[], |known| &known.shards))?;

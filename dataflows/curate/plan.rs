@@ -62,7 +62,7 @@ pub struct Asked {
     /// Where the tokens that it writes are known from.
     pub output_by: Source,
     /// Hours that the limits of its endpoints leave for `calls` if nothing else is asked of them, about; `None` for
-    /// embedded models.
+    /// embedded models and batches.
     pub hours: Option<f64>,
     /// Calls, tokens and money by lang, of langs that have calls.
     pub langs: BTreeMap<&'static str, Estimate>,

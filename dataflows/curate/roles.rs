@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::llm::budget::Budget;
 use crate::llm::desk::{Backend, Meter, Peek};
 use crate::llm::embedded::Embedded;
-use crate::llm::http::HttpEndpoint;
+use crate::llm::http::{BatchEndpoint, HttpEndpoint};
 use crate::llm::journal::Journal;
 use crate::llm::limiter::Limiter;
 use crate::llm::models::Cache;
@@ -13,6 +13,7 @@ use crate::llm::prompt::Prompts;
 use crate::llm::{Ask, Desk, Endpoint, Offers, Pending, Role};
 use crate::model::{Exchange, Lang, Stage};
 use crate::sink::columns::Versions;
+use crate::sink::snapshot;
 use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::{Clerk, embed, instruct, localize, score, translate};
@@ -51,6 +52,9 @@ pub fn open_for(settings: &Settings, cache: &Cache, roles: &[Role]) -> Result<En
                 Embedded::open(cache, &roles, &endpoint.folders, threads)?
             }
             Kind::Http => Arc::new(HttpEndpoint::open(&name, &endpoint)?),
+            Kind::Batch => {
+                Arc::new(BatchEndpoint::open(&name, &endpoint, &settings.output.join(snapshot::STATE))?)
+            }
         };
         opened.insert(name, endpoint);
     }

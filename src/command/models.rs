@@ -19,6 +19,7 @@ pub fn models(flags: &cli::Models) -> Result<()> {
             for (name, endpoint) in settings.endpoints_of(role)? {
                 let what = match endpoint.kind {
                     Kind::Http => format!("{} at {}", endpoint.model, endpoint.url),
+                    Kind::Batch => format!("{} at {}, in batches", endpoint.model, endpoint.url),
                     Kind::Embedded => names(ALL.iter().filter(|model| model.roles.contains(&role))),
                 };
                 terminal::say(format_args!("{:<10} {name}: {what}", role.name()));

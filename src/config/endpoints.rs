@@ -18,16 +18,18 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod batch;
 mod kinds;
 mod roles;
 
+pub use batch::BatchSettings;
 pub use kinds::{Api, Kind, SchemaMode, TokenLimit};
 pub use roles::{Names, Roles};
 
 /// The name of the endpoint that is always there.
 pub const EMBEDDED: &str = "embedded";
 
-/// One endpoint. Only `kind = "http"` takes an address and its limits; only `kind = "embedded"` takes folders.
+/// One endpoint. Only `kind = "http"` and `"batch"` take an address; only `kind = "embedded"` takes folders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EndpointSettings {
@@ -99,6 +101,8 @@ pub struct EndpointSettings {
     pub price_characters: Option<f64>,
     /// Price of a request that is answered, `0.0..=1e9`.
     pub price_request: Option<f64>,
+    /// batch: how asks are gathered; the rest is as with http. Limits per minute and `in_flight` are of no use there.
+    pub batch: BatchSettings,
     /// embedded: folders of Bergamot (Firefox) models, one pair of languages each.
     pub folders: Vec<PathBuf>,
     /// embedded: threads, `1..=1024`; as many as cores if absent.
@@ -139,6 +143,7 @@ impl Default for EndpointSettings {
             price_output: None,
             price_characters: None,
             price_request: None,
+            batch: BatchSettings::default(),
             folders: Vec::new(),
             threads: None,
         }
@@ -165,6 +170,7 @@ impl EndpointSettings {
         match self.kind {
             Kind::Embedded => self.check_embedded(key),
             Kind::Http => self.check_http(key),
+            Kind::Batch => self.check_http(key).and_then(|()| self.check_batch(key)),
         }
     }
 
@@ -227,6 +233,28 @@ impl EndpointSettings {
         checks
             .into_iter()
             .try_for_each(|(name, value, range, remedy)| within(key, name, value, range, remedy))
+    }
+
+    fn check_batch(&self, key: &str) -> Result<()> {
+        let of_no_use = |name: &str, remedy: &str| {
+            Error::config(format!(
+                "setting without use: key={key}.{name}, because={key}.kind is \"batch\", remedy={remedy}"
+            ))
+        };
+        if self.api != Api::Chat {
+            return Err(of_no_use("api", "leave it out: batches chat"));
+        }
+        for (name, limit) in [
+            ("requests_per_minute", self.requests_per_minute.map(u64::from)),
+            ("tokens_per_minute", self.tokens_per_minute),
+            ("input_tokens_per_minute", self.input_tokens_per_minute),
+            ("output_tokens_per_minute", self.output_tokens_per_minute),
+        ] {
+            if limit.is_some() {
+                return Err(of_no_use(name, "leave it out, and bound batch.rows"));
+            }
+        }
+        self.batch.check(&format!("{key}.batch"))
     }
 
     fn check_url(&self, key: &str) -> Result<()> {
@@ -309,6 +337,8 @@ impl EndpointSettings {
     pub fn limits(&self) -> Limits {
         match self.kind {
             Kind::Embedded => Limits::default(),
+            // Rows in flight bound a batch.
+            Kind::Batch => Limits { in_flight: u32::MAX, ..Limits::default() },
             Kind::Http => Limits {
                 in_flight: self.in_flight,
                 requests_per_minute: self.requests_per_minute,
@@ -399,6 +429,27 @@ mod tests {
         for proxy in ["none", "http://proxy.example.com:3128"] {
             EndpointSettings { proxy: proxy.into(), ..http() }.check("endpoints.gpt").expect("a proxy");
         }
+    }
+
+    #[test]
+    fn a_batch_takes_no_limits_per_minute_and_checks_its_table() {
+        let batch = || EndpointSettings { kind: Kind::Batch, ..http() };
+        batch().check("endpoints.gpt").expect("smallest");
+        for wrong in [
+            told(&EndpointSettings { requests_per_minute: Some(9), ..batch() }),
+            told(&EndpointSettings { output_tokens_per_minute: Some(900), ..batch() }),
+            told(&EndpointSettings { api: Api::Completions, ..batch() }),
+        ] {
+            assert!(wrong.contains("kind is \"batch\"") && wrong.contains("remedy="), "{wrong}");
+        }
+        let with = |set: &dyn Fn(&mut BatchSettings)| {
+            let mut settings = batch();
+            set(&mut settings.batch);
+            told(&settings)
+        };
+        assert!(with(&|batch| batch.rows = 0).contains("gpt.batch.rows, value=0, range=1..=50000"));
+        assert!(with(&|batch| batch.poll_seconds = f64::NAN).contains("gpt.batch.poll_seconds"));
+        assert!(with(&|batch| batch.window = String::new()).contains("gpt.batch.window"));
     }
 
     #[test]

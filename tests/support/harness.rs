@@ -3,7 +3,7 @@
 #[path = "by_script.rs"]
 mod by_script;
 #[path = "models.rs"]
-mod models;
+pub(crate) mod models;
 
 use by_script::ByScript;
 use isogloss::cluster::{Join, Lead};

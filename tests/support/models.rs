@@ -1,7 +1,7 @@
 //! An OpenAI-compatible server on loopback with a model that answers from the request alone: chat and embeddings.
 
 #[path = "loopback.rs"]
-mod loopback;
+pub(crate) mod loopback;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};

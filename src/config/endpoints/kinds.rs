@@ -11,6 +11,8 @@ pub enum Kind {
     Embedded,
     /// Behind an address.
     Http,
+    /// Behind an address, by the batch API of providers: answers within a day.
+    Batch,
 }
 
 /// What an address speaks.

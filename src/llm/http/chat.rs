@@ -49,6 +49,34 @@ struct Message<'a> {
 pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
     let body = body(endpoint, ask)?;
     let page: Page = endpoint.wire.post(&endpoint.urls.chat, &body).await?;
+    said(endpoint, ask, page)
+}
+
+/// The body of a request, as JSON.
+///
+/// # Errors
+/// A [`Refusal`] of an ask that is no turn.
+pub(super) fn written(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Vec<u8>, Refusal> {
+    let body = body(endpoint, ask)?;
+    serde_json::to_vec(&body)
+        .map_err(|cause| Refusal::Fatal(Error::bug("request not written as JSON").because(cause)))
+}
+
+/// What a reply that came another way says.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn understood(endpoint: &HttpEndpoint, ask: &Ask, reply: Value) -> Result<Reply, Refusal> {
+    let usage = reply.get("usage").cloned();
+    let page: Page = serde_json::from_value(reply).map_err(|cause| {
+        let billed: Option<Count> = usage.and_then(|usage| serde_json::from_value(usage).ok());
+        let refusal = Refusal::Transient(Reason::Garbled, format!("reply not understood: {cause}"));
+        of_no_use(refusal, billed.map(|count| count.or(Usage::default())))
+    })?;
+    said(endpoint, ask, page)
+}
+
+fn said(endpoint: &HttpEndpoint, ask: &Ask, page: Page) -> Result<Reply, Refusal> {
     let billed = page.usage.map(|count| count.or(Usage::default()));
     let reply = endpoint.same_model(page.model.as_deref()).and_then(|()| page.reply(&endpoint.wire, ask));
     reply.map_err(|refusal| of_no_use(refusal, billed))

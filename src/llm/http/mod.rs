@@ -4,6 +4,7 @@
 //! parsed strictly, and sorted by what to do next; a redirect is never followed, so a key goes nowhere else.
 
 mod base64;
+pub mod batch;
 pub mod chat;
 pub mod completions;
 pub mod embeddings;
@@ -13,4 +14,5 @@ pub mod status;
 pub mod translate;
 pub mod wire;
 
+pub use batch::BatchEndpoint;
 pub use endpoint::HttpEndpoint;

@@ -4,15 +4,19 @@ use super::chat::Count;
 use super::status::{refusal, spoken, told};
 use crate::config::EndpointSettings;
 use crate::error::{Error, Result};
+use crate::llm::journal::drawn;
 use crate::llm::key::Key;
 use crate::llm::{Refusal, Usage};
 use crate::model::Reason;
+use crate::sink::file::away;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::error::Error as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -130,6 +134,82 @@ impl Wire {
         self.send(self.client.post(url.clone()).header(CONTENT_TYPE, form).body(body)).await
     }
 
+    /// Gets a reply of the type.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub(super) async fn get<T: DeserializeOwned>(&self, url: &Url) -> Result<T, Refusal> {
+        self.send(self.client.get(url.clone())).await
+    }
+
+    /// Posts a file and fields as a form in parts (RFC 7578), and reads a reply of the type.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub(super) async fn post_file<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        fields: &[(&str, &str)],
+        name: &str,
+        file: Vec<u8>,
+    ) -> Result<T, Refusal> {
+        // Drawn: no line of the file can be one.
+        let boundary = format!("isogloss-{:016x}{:016x}", drawn(), drawn());
+        let mut body = Vec::with_capacity(file.len() + 512);
+        for (field, value) in fields {
+            let part = format!(
+                "--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"
+            );
+            body.extend_from_slice(part.as_bytes());
+        }
+        let part = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             content-type: application/jsonl\r\n\r\n"
+        );
+        body.extend_from_slice(part.as_bytes());
+        body.extend_from_slice(&file);
+        drop(file);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let form = format!("multipart/form-data; boundary={boundary}");
+        self.send(self.client.post(url.clone()).header(CONTENT_TYPE, form).body(body)).await
+    }
+
+    /// Appends what lies at an address to a file: at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); a file that cannot be written.
+    pub(super) async fn download(&self, url: &Url, to: &Path, most: u64) -> Result<(), Refusal> {
+        let mut response = self.client.get(url.clone()).send().await.map_err(|error| self.lost(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let headers = response.headers().clone();
+            let bytes = self.read(response).await.unwrap_or_default();
+            return Err(refusal(&self.name, status, &headers, &self.said(&bytes)));
+        }
+        let unwritten = |cause| Refusal::Fatal(away("file not written", to, cause));
+        let mut file = File::options().append(true).open(to).map_err(unwritten)?;
+        let mut written = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
+            written += chunk.len() as u64;
+            if written > most {
+                return Err(too_long(most));
+            }
+            file.write_all(&chunk).map_err(unwritten)?;
+        }
+        // A last line may come without its end, and another file may follow.
+        file.write_all(b"\n").map_err(unwritten)
+    }
+
+    /// The endpoint's name in the settings.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The largest reply, in bytes.
+    pub(super) fn most_reply_bytes(&self) -> u64 {
+        self.most_reply_bytes as u64
+    }
+
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Refusal> {
         let response = request.send().await.map_err(|error| self.lost(error))?;
         let status = response.status();
@@ -164,12 +244,12 @@ impl Wire {
         let most = self.most_reply_bytes;
         let known = response.content_length().and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
         if known > most {
-            return Err(too_long(most));
+            return Err(too_long(self.most_reply_bytes()));
         }
         let mut bytes = Vec::with_capacity(known);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
             if bytes.len() + chunk.len() > most {
-                return Err(too_long(most));
+                return Err(too_long(self.most_reply_bytes()));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -204,14 +284,14 @@ impl Wire {
     }
 
     /// The start of a body as text, without the key if the server echoes it.
-    fn said(&self, bytes: &[u8]) -> String {
+    pub(super) fn said(&self, bytes: &[u8]) -> String {
         let start = bytes.get(..4096).unwrap_or(bytes);
         let text = String::from_utf8_lossy(start);
         self.key.as_ref().map_or_else(|| text.clone().into_owned(), |key| key.redact(&text))
     }
 }
 
-fn too_long(most: usize) -> Refusal {
+pub(super) fn too_long(most: u64) -> Refusal {
     Refusal::Rejected(Reason::ReplyTooLong, format!("reply too long: most_reply_bytes={most}"))
 }
 

@@ -1,0 +1,265 @@
+//! A provider with a batch API on loopback: it answers lines by asking another server, at times that a test sets, and badly
+//! where a test wants it.
+
+use crate::harness::models::loopback::serve;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What becomes of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Every line is answered.
+    Plain,
+    /// Every other line is; then it expires.
+    Expires,
+    /// One line in six is answered well, the others in the ways that there are, and there are lines of nobody.
+    Garbles,
+    /// It is not taken.
+    Fails,
+    /// It is taken, and the reply that says so is lost.
+    Lost,
+    /// As before, and no reply comes at all.
+    Silent,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    id: String,
+    tag: Value,
+    file: String,
+    status: &'static str,
+    output: Option<String>,
+    errors: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    files: BTreeMap<String, Vec<u8>>,
+    batches: Vec<Held>,
+    /// Of the batches to come, the first first; those after them are plain.
+    moods: Vec<Mood>,
+    /// Whether batches stay as they are.
+    pub(crate) held: bool,
+    /// Lines that came.
+    pub(crate) lines: usize,
+}
+
+/// A running provider; it ends with its runtime.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) url: String,
+    models: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Provider {
+    /// Starts one that lets `models` answer.
+    pub(crate) async fn start(models: &str, moods: &[Mood]) -> Self {
+        let seen = Seen { moods: moods.iter().rev().copied().collect(), ..Seen::default() };
+        let mut ours =
+            Self { url: String::new(), models: models.to_owned(), seen: Arc::new(Mutex::new(seen)) };
+        let serving = ours.clone();
+        ours.url = serve(move |request| handle(serving.clone(), request)).await;
+        ours
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no panic")
+    }
+
+    /// Batches that were submitted.
+    pub(crate) fn batches(&self) -> usize {
+        self.seen().batches.len()
+    }
+
+    /// Works on all batches that were held, and on those to come at once.
+    pub(crate) async fn release(&self) {
+        let ids: Vec<String> = {
+            let mut seen = self.seen();
+            seen.held = false;
+            seen.batches
+                .iter()
+                .filter(|held| held.status == "in_progress")
+                .map(|held| held.id.clone())
+                .collect()
+        };
+        for id in ids {
+            self.work(&id, Mood::Plain).await;
+        }
+    }
+
+    /// Settings that send every role that chats to it.
+    pub(crate) fn sets(&self) -> Vec<String> {
+        let roles = ["translate", "instruct", "score", "localize"].map(|role| format!("roles.{role}=b"));
+        let endpoint = [
+            "kind=batch".to_owned(),
+            format!("url={}", self.url),
+            "model=echo".to_owned(),
+            "timeout_seconds=3".to_owned(),
+            "batch.gather_seconds=0.05".to_owned(),
+            "batch.poll_seconds=0.02".to_owned(),
+        ];
+        roles.into_iter().chain(endpoint.map(|line| format!("endpoints.b.{line}"))).collect()
+    }
+
+    async fn answered(&self, body: &Value) -> Value {
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
+        let url = format!("{}/chat/completions", self.models);
+        let sent = client.post(url).body(body.to_string()).send().await.expect("a reply");
+        serde_json::from_slice(&sent.bytes().await.expect("a body")).expect("JSON")
+    }
+
+    async fn work(&self, id: &str, mood: Mood) {
+        let input = {
+            let mut seen = self.seen();
+            let file = seen.batches.iter().find(|held| held.id == id).expect("a batch").file.clone();
+            seen.files.remove(&file).expect("a file")
+        };
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        for (at, line) in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
+            let line: Value = serde_json::from_slice(line).expect("a line of JSON");
+            let id = &line["custom_id"];
+            assert_eq!((&line["method"], &line["url"]), (&"POST".into(), &"/v1/chat/completions".into()));
+            let failed = |code: u16, said: &str| {
+                json!({ "custom_id": id, "response": { "status_code": code, "body": { "error": said } } })
+                    .to_string()
+            };
+            let way = match mood {
+                Mood::Expires => [0, 9][at % 2],
+                Mood::Garbles => at % 6,
+                _ => 0,
+            };
+            match way {
+                1 => output.push(format!("{{\"custom_id\": {id}, \"respon").into_bytes()),
+                2 => errors.push(failed(500, "again")),
+                3 => {}
+                4 => errors.push(failed(429, "slowly")),
+                5 => errors.push(json!({ "custom_id": id, "response": null, "error": null }).to_string()),
+                9 => errors.push(
+                    json!({ "custom_id": id, "response": null, "error": { "code": "batch_expired" } })
+                        .to_string(),
+                ),
+                _ => {
+                    let body = self.answered(&line["body"]).await;
+                    let reply = json!({
+                        "id": "r", "custom_id": id, "error": null, "response": { "status_code": 200, "body": body }
+                    });
+                    output.push(reply.to_string().into_bytes());
+                    if mood == Mood::Garbles {
+                        let twice =
+                            json!({ "custom_id": id, "response": { "status_code": 200, "body": {} } });
+                        output.push(twice.to_string().into_bytes());
+                        output.push(b"\xff\xfe { \0 }".to_vec());
+                        output.push(b"{\"custom_id\":\"ffffffffffffffffffffffffffffffff\"}".to_vec());
+                    }
+                }
+            }
+        }
+        let mut seen = self.seen();
+        let (out, err) = (format!("{id}-out"), format!("{id}-err"));
+        // The last line has no end.
+        seen.files.insert(out.clone(), output.join(&b'\n'));
+        seen.files.insert(err.clone(), errors.join("\n").into_bytes());
+        let held = seen.batches.iter_mut().find(|held| held.id == id).expect("a batch");
+        held.status = if mood == Mood::Expires { "expired" } else { "completed" };
+        (held.output, held.errors) = (Some(out), (!errors.is_empty()).then_some(err));
+    }
+}
+
+fn told(held: &Held) -> Value {
+    let errors = (held.status == "failed")
+        .then(|| json!({ "data": [{ "code": "invalid_model", "message": "no such model" }] }));
+    json!({
+        "id": held.id, "status": held.status, "metadata": { "isogloss": held.tag },
+        "output_file_id": held.output, "error_file_id": held.errors, "errors": errors,
+    })
+}
+
+async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let form = request.headers()["content-type"].to_str().expect("text").to_owned();
+    let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    let path: Vec<&str> = uri.path().trim_start_matches("/v1/").split('/').collect();
+    let said = match (method, path.as_slice()) {
+        (Method::POST, ["files"]) => {
+            let boundary = form.split_once("boundary=").expect("a form in parts").1;
+            let lines = lines_of(&body, boundary);
+            let mut seen = provider.seen();
+            let id = format!("file-{}", seen.files.len() + seen.batches.len());
+            seen.lines += lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+            seen.files.insert(id.clone(), lines);
+            json!({ "id": id })
+        }
+        (Method::POST, ["batches"]) => return created(&provider, &body).await,
+        (Method::GET, ["batches"]) => {
+            let seen = provider.seen();
+            // The newest first, two to a page.
+            let after = uri.query().and_then(|query| query.split_once("after=")).map(|(_, after)| after);
+            let mut all = seen.batches.iter().rev();
+            if let Some(after) = after {
+                all.by_ref().take_while(|held| held.id != after).for_each(drop);
+            }
+            let page: Vec<Value> = all.by_ref().take(2).map(told).collect();
+            json!({ "data": page, "has_more": all.next().is_some() })
+        }
+        (Method::GET, ["batches", id]) => {
+            told(provider.seen().batches.iter().find(|held| held.id == *id).expect("a batch"))
+        }
+        (Method::GET, ["files", id, "content"]) => {
+            let bytes = provider.seen().files[*id].clone();
+            return Response::builder().body(Full::new(Bytes::from(bytes))).map_err(io::Error::other);
+        }
+        other => panic!("no such request: {other:?}"),
+    };
+    Response::builder().body(Full::new(Bytes::from(said.to_string()))).map_err(io::Error::other)
+}
+
+async fn created(provider: &Provider, body: &[u8]) -> io::Result<Response<Full<Bytes>>> {
+    let asked: Value = serde_json::from_slice(body).map_err(io::Error::other)?;
+    assert_eq!(asked["completion_window"], "24h");
+    let (held, mood, work) = {
+        let mut seen = provider.seen();
+        let mood = seen.moods.pop().unwrap_or(Mood::Plain);
+        let held = Held {
+            id: format!("batch-{}", seen.batches.len()),
+            tag: asked["metadata"]["isogloss"].clone(),
+            file: asked["input_file_id"].as_str().expect("a file").to_owned(),
+            status: if mood == Mood::Fails { "failed" } else { "in_progress" },
+            output: None,
+            errors: None,
+        };
+        seen.batches.push(held.clone());
+        (held, mood, mood != Mood::Fails && !seen.held)
+    };
+    if work {
+        provider.work(&held.id, mood).await;
+    }
+    match mood {
+        Mood::Lost => Err(io::Error::other("the connection breaks")),
+        Mood::Silent => std::future::pending().await,
+        _ => {
+            let said = Bytes::from(told(&held).to_string());
+            Response::builder().body(Full::new(said)).map_err(io::Error::other)
+        }
+    }
+}
+
+/// The file of a form in parts.
+fn lines_of(body: &[u8], boundary: &str) -> Vec<u8> {
+    let find = |part: &[u8], text: &str| {
+        part.windows(text.len())
+            .position(|window| window == text.as_bytes())
+            .unwrap_or_else(|| panic!("{text:?}"))
+    };
+    assert!(body.starts_with(format!("--{boundary}\r\n").as_bytes()));
+    find(body, "name=\"purpose\"\r\n\r\nbatch\r\n");
+    let file = &body[find(body, "name=\"file\"; filename=")..];
+    let file = &file[find(file, "\r\n\r\n") + 4..];
+    file[..find(file, &format!("\r\n--{boundary}--\r\n"))].to_vec()
+}
