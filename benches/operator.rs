@@ -1,10 +1,9 @@
 //! The model operator against a plain asynchronous client: rows a second at a limit of requests in flight, on a server
-//! on loopback with a fixed delay, both in this process.
+//! on loopback with a fixed delay, both in this process. The server costs next to nothing: what the two cores bear is the client's.
 //!
 //! `cargo bench --bench operator [-- --quick]`. The ideal is `in_flight` / delay; the operator has its journal on.
 
-#[path = "../tests/support/server.rs"]
-#[allow(dead_code, reason = "the server of the tests; a bench uses a part of it")]
+#[path = "operator/server.rs"]
 mod server;
 
 use isogloss::config::EndpointSettings;
@@ -22,7 +21,6 @@ use isogloss::stop::Stop;
 use isogloss::telemetry::SystemClock;
 use isogloss::{Error, workers};
 use serde_json::json;
-use server::{Act, Server};
 use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
@@ -57,15 +55,15 @@ fn main() {
         let case = Case { in_flight, delay_ms, rows };
         // The server has its own thread, as it would have its own machine.
         let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
-        let server = home.block_on(Server::start(Duration::from_millis(delay_ms), |_, _| Act::Answer));
+        let url = home.block_on(server::start(Duration::from_millis(delay_ms)));
         let ideal = f64::from(in_flight) * 1000.0 / delay_ms as f64;
         tell("operator/ideal", ideal, "rows/s", &case, 1.0);
         let before = cpu();
-        let plain = plain(&threads(), &server.url, &case);
+        let plain = plain(&threads(), &url, &case);
         let plain_cpu = cpu() - before;
         tell("operator/plain_client", plain, "rows/s", &case, plain / ideal);
         let (before, resting) = (cpu(), resident_bytes());
-        let (operated, most) = operated(&threads(), &server.url, &case);
+        let (operated, most) = operated(&threads(), &url, &case);
         let operated_cpu = cpu() - before;
         tell("operator/operator", operated, "rows/s", &case, operated / ideal);
         // Both have the server's share in them: the difference is the operator's own.

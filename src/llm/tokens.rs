@@ -53,6 +53,11 @@ pub fn characters_of(ask: &Ask) -> u64 {
     texts_of(ask).into_iter().flatten().map(characters).sum()
 }
 
+/// Bytes of the texts that an ask sends.
+pub fn bytes_of(ask: &Ask) -> usize {
+    texts_of(ask).into_iter().flatten().map(str::len).sum()
+}
+
 /// The texts that are sent, in the pieces that they are put together from.
 fn texts_of(ask: &Ask) -> Vec<[&str; 3]> {
     match ask {

@@ -1,9 +1,12 @@
 //! A chat server on loopback that behaves, or not, as a script says.
 
+#[path = "delay.rs"]
+mod delay;
 #[path = "loopback.rs"]
 mod loopback;
 
 use bytes::Bytes;
+use delay::Delay;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -13,11 +16,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -83,38 +84,6 @@ impl Server {
     /// What it saw so far.
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().expect("no panic")
-    }
-}
-
-/// The same delay for every request. Timers of tokio are up to two milliseconds late, a thread that sleeps is not.
-#[derive(Clone)]
-struct Delay {
-    delay: Duration,
-    queue: mpsc::Sender<(Instant, oneshot::Sender<()>)>,
-}
-
-impl Delay {
-    /// `None` for no delay.
-    fn of(delay: Duration) -> Option<Self> {
-        if delay.is_zero() {
-            return None;
-        }
-        let (queue, waiting) = mpsc::channel::<(Instant, oneshot::Sender<()>)>();
-        // Delays are equal, so the first one in is the first one due.
-        std::thread::spawn(move || {
-            for (due, done) in waiting {
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let _ = done.send(());
-            }
-        });
-        Some(Self { delay, queue })
-    }
-
-    /// Runs from now on.
-    fn start(&self) -> oneshot::Receiver<()> {
-        let (done, passed) = oneshot::channel();
-        let _ = self.queue.send((Instant::now() + self.delay, done));
-        passed
     }
 }
 

@@ -210,6 +210,17 @@ pub(super) struct Count {
     completion_tokens: Option<u64>,
 }
 
+/// What is counted; guessed only where something is missing.
+fn counted(count: Option<Count>, guessed: impl FnOnce() -> Usage) -> Usage {
+    match count {
+        Some(Count { prompt_tokens: Some(read @ 1..), completion_tokens: Some(written @ 1..) }) => {
+            Usage { input_tokens: read, output_tokens: written }
+        }
+        Some(count) => count.or(guessed()),
+        None => guessed(),
+    }
+}
+
 impl Count {
     /// What is counted; what is not, or is 0 where it cannot be, as guessed.
     pub(super) fn or(self, guessed: Usage) -> Usage {
@@ -242,8 +253,7 @@ impl Page {
             Some(refusal) if text.is_empty() => (refusal, true),
             _ => (text, false),
         };
-        let guessed = guessed(ask, &text);
-        let usage = self.usage.map_or(guessed, |count| count.or(guessed));
+        let usage = counted(self.usage, || guessed(ask, &text));
         let (text, thinking) = thought_through(text);
         let finish = match choice.finish_reason.as_deref() {
             Some("length" | "max_tokens" | "model_length") => Finish::Length,

@@ -112,9 +112,11 @@ impl Wire {
     /// # Errors
     /// A [`Refusal`] by status, or by what went wrong on the way.
     pub async fn post<T: DeserializeOwned>(&self, url: &Url, body: &impl Serialize) -> Result<T, Refusal> {
-        let body = serde_json::to_vec(body)
+        // Most requests fit.
+        let mut text = Vec::with_capacity(4096);
+        serde_json::to_writer(&mut text, body)
             .map_err(|cause| Refusal::Fatal(Error::bug("request not written as JSON").because(cause)))?;
-        self.send(self.client.post(url.clone()).body(body)).await
+        self.send(self.client.post(url.clone()).body(text)).await
     }
 
     /// Posts the fields of a form and reads a reply of the type.

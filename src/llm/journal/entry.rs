@@ -1,7 +1,8 @@
 //! What the journal keeps of an answer, and the key it is kept under.
 
 use crate::error::{Error, Result};
-use crate::llm::{Ask, Reply, Role};
+use crate::llm::tokens::bytes_of;
+use crate::llm::{Answer, Ask, Reply, Role};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -30,7 +31,13 @@ impl Entry {
     /// # Errors
     /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![JSON];
+        let text = match &self.reply.answer {
+            Answer::Text(text) | Answer::Chat { text, .. } => text.len(),
+            Answer::Completions(_) | Answer::LogProbs(_) | Answer::Vector(_) => 1024,
+        };
+        // It grows once at most.
+        let mut bytes = Vec::with_capacity(text + 512);
+        bytes.push(JSON);
         serde_json::to_writer(&mut bytes, self)
             .map_err(|cause| Error::bug("answer not written as JSON").because(cause))?;
         Ok(bytes)
@@ -59,7 +66,7 @@ pub fn key_of(identity: &str, ask: &Ask) -> Result<(u128, usize)> {
 /// # Errors
 /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if the ask cannot be written as JSON.
 pub fn canonical(ask: &Ask) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(bytes_of(ask) + 512);
     let written = match ask {
         // In memory a lang is a line number of `data/langs.tsv`: keys carry its tag, which never moves.
         Ask::Translate { from, to, text } => {
@@ -83,7 +90,7 @@ pub fn key_under(identity: &str, canonical: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::{Answer, Usage};
+    use crate::llm::Usage;
     use crate::model::Lang;
     use std::collections::BTreeSet;
     use xxhash_rust::xxh3::xxh3_128;
