@@ -77,6 +77,13 @@ pub enum Command {
     #[command(after_help = "Examples:\n  isogloss dedup --input 'crawl/**/*.parquet' --output out/dedup\n  \
         isogloss dedup --input crawl --output out/dedup --text body --id key --rows --set dedup.least_resemblance=0.8")]
     Dedup(Dedup),
+    /// Measure the stages before the models on your own shards; no model is asked, nothing is written.
+    ///
+    /// Each line is a chain that ends with a stage: reading, fragments, langs, heuristics, signatures, dedup; the last is all of
+    /// them. With --truth, whole documents are deduplicated into a temporary folder, and recall is told by script.
+    #[command(after_help = "Examples:\n  isogloss bench my.toml --input 'crawl/*.parquet' --repeat 5\n  \
+        isogloss bench my.toml --input set --truth truth.tsv --json")]
+    Bench(Bench),
     /// Build a codebook of topic cells from a list of topics, with the embedding model of the settings.
     #[command(after_help = "Example: isogloss codebook data/codebooks/topics-1.tsv topics-1.bin")]
     Codebook(Codebook),
@@ -177,6 +184,31 @@ pub struct Dedup {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// End with one JSON object: delta, counts, seconds, peak memory, digest of the lists.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Settings, strict TOML; their output is not looked at.
+    pub settings: PathBuf,
+    /// A shard, a folder or a glob; replaces the settings' `input`. May be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub input: Vec<String>,
+    /// Dataflow workers.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Measure each chain so many times and tell the median, the least and the most.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeat: u16,
+    /// Planted pairs, one a line, cells parted by tabs: id of the copy, of the original, kind, Jaccard, script.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Replaces one setting. May be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// One JSON object a line: machine, stages, recall by script.
     #[arg(long)]
     pub json: bool,
 }

@@ -3,8 +3,8 @@
 use clap::Parser;
 use isogloss::cli::{Cli, Command};
 use isogloss::command::{
-    check, codebook, dedup, join, journal, models, plan, quickstart, run, settings, show, state, terminal,
-    verify,
+    bench, check, codebook, dedup, join, journal, models, plan, quickstart, run, settings, show, state,
+    terminal, verify,
 };
 use isogloss::source::pack;
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Verify(flags) => verify::verify(flags),
         Command::Journal(flags) => journal::journal(flags),
         Command::Dedup(flags) => dedup::dedup(flags),
+        Command::Bench(flags) => bench::bench(flags),
         Command::Codebook(flags) => codebook::codebook(flags),
         Command::Pack { from, out } => pack::pack(from, out).map(|shards| {
             for (shard, rows) in shards {

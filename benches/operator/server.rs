@@ -50,8 +50,8 @@ fn whole(came: &[u8]) -> Option<usize> {
     let head = came.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let lines = std::str::from_utf8(&came[..head]).expect("ASCII");
     let length = lines.lines().filter_map(|line| line.split_once(':'));
-    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length = length.last().map_or(0, |(_, length)| length.trim().parse().expect("a number"));
+    let mut length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.next_back().map_or(0, |(_, length)| length.trim().parse().expect("a number"));
     (came.len() >= head + length).then_some(head + length)
 }
 

@@ -12,6 +12,7 @@
 //! **Why two passes over the models**: selection compares all exchanges, so text cannot wait for it in memory. What
 //! is selected is read again and its replies come from the journal, so the second pass pays for localize alone.
 
+pub mod bench;
 mod change;
 mod durable;
 pub mod estimate;

@@ -12,6 +12,7 @@
 
 mod job;
 mod outcome;
+pub mod recall;
 mod resolve;
 mod run;
 mod settings;

@@ -1,5 +1,6 @@
 //! What each command of the terminal does: flags to settings to one dataflow to a report.
 
+pub mod bench;
 pub mod check;
 pub mod codebook;
 pub mod crew;

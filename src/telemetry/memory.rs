@@ -8,6 +8,12 @@ pub fn peak_bytes() -> Option<u64> {
     kib_of(&status, "VmHWM:").map(|kib| kib * 1024)
 }
 
+/// Lets [`peak_bytes`] begin anew from what is resident now. Where the kernel does not let it, peaks stay those of the
+/// process, and this is false.
+pub fn forget_peak() -> bool {
+    fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 fn kib_of(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with(field))?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()

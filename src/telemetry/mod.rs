@@ -1,6 +1,7 @@
 //! Counters, progress and the final table; the clock that they are told by.
 
 pub mod clock;
+pub mod cpu;
 pub mod memory;
 pub mod plain;
 pub mod progress;
