@@ -417,6 +417,8 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     assert_eq!(cost["output_tokens"].as_u64(), Some(calls * 5), "{more}");
     assert_eq!(translate["langs"]["vie_Latn"]["calls"].as_u64(), Some(calls), "only what is new is asked");
     assert!(translate["langs"]["tur_Latn"].is_null(), "{more}");
+    assert!(translate["hours"].as_f64().is_some_and(|hours| hours > 0.0), "{more}");
+    assert_eq!(translate["langs"]["vie_Latn"]["hours"], translate["hours"], "one lang has all of it");
 
     done(&["run", &at("run.toml")]);
     let shown = done(&["state", "show", &at("out")]);

@@ -64,8 +64,18 @@ pub struct Asked {
     /// Hours that the limits of its endpoints leave for `calls` if nothing else is asked of them, about; `None` for
     /// embedded models and batches.
     pub hours: Option<f64>,
-    /// Calls, tokens and money by lang, of langs that have calls.
-    pub langs: BTreeMap<&'static str, Estimate>,
+    /// The same by lang, of langs that have calls.
+    pub langs: BTreeMap<&'static str, AskedFor>,
+}
+
+/// What a role would be asked for a lang.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AskedFor {
+    /// Calls, tokens and money.
+    #[serde(flatten)]
+    pub cost: Estimate,
+    /// Hours, as if the endpoints had nothing else to do.
+    pub hours: Option<f64>,
 }
 
 /// The roles with their stages, in the order of the chain.
@@ -129,7 +139,7 @@ impl Job {
                 asked.input_by = asked.input_by.max(one.input_by);
                 asked.output_by = asked.output_by.max(one.output_by);
                 if about > 0 {
-                    asked.langs.insert(lang.tag(), cost);
+                    asked.langs.insert(lang.tag(), AskedFor { cost, hours: rates.hours(cost) });
                 }
             }
             (asked.rows_new, asked.rows_again) = (ceiling(new), ceiling(anew));
@@ -187,6 +197,7 @@ impl fmt::Display for Plan {
         heads.into_iter().try_for_each(|head| write!(f, " {head:>12}"))?;
         write!(f, " {:>13} {:>8}", "money at most", "hours")?;
         let (mut money, mut at_most) = (Money::ZERO, Money::ZERO);
+        let told = |hours: Option<f64>| hours.map_or("-".to_owned(), |hours| format!("{hours:.2}"));
         for asked in &self.roles {
             money += asked.cost.money;
             at_most += asked.money_at_most;
@@ -202,16 +213,18 @@ impl fmt::Display for Plan {
                 asked.calls_at_most,
                 money.to_string(),
                 asked.money_at_most.to_string(),
-                asked.hours.map_or("-".to_owned(), |hours| format!("{hours:.2}"))
+                told(asked.hours)
             )?;
-            for (lang, cost) in &asked.langs {
+            for (lang, AskedFor { cost, hours }) in &asked.langs {
                 let Estimate { calls, input_tokens, output_tokens, money } = cost;
                 write!(
                     f,
-                    "\n  {lang:<8} {:>38} {calls:>12} {:>12} {input_tokens:>12} {output_tokens:>12} {:>12}",
+                    "\n  {lang:<8} {:>38} {calls:>12} {:>12} {input_tokens:>12} {output_tokens:>12} {:>12} {:>13} {:>8}",
                     "",
                     "",
-                    money.to_string()
+                    money.to_string(),
+                    "",
+                    told(*hours)
                 )?;
             }
         }
