@@ -85,6 +85,7 @@ fn the_bill_is_what_the_server_counted_and_prices_change_nothing() {
         bill.iter().map(|line| of(&line.billed)).sum()
     };
     assert_eq!(sum(&|billed| billed.requests), seen.0 + seen.1);
+    assert_eq!(sum(&|billed| billed.replies), seen.0 + seen.1);
     assert_eq!(sum(&|billed| billed.input_tokens + billed.output_tokens), tokens);
     assert_eq!(outcome.costs.sum().money.nano(), micro * 1000);
     assert_eq!(sum(&|billed| billed.money.nano()), micro * 1000);
