@@ -50,8 +50,9 @@ pub enum Command {
     Check(Run),
     /// Tell what a run would read, make anew and ask, and stop.
     ///
-    /// Prints the shards that were added, replaced and removed since the snapshot, the first stage that starts anew, and
-    /// calls by role: what is asked again, and an estimate for what is new.
+    /// Prints the shards that were added, replaced and removed since the snapshot, the first stage that starts anew, and what
+    /// the models would cost: calls, tokens, money and hours by role and lang, from a sample of what is new and from what the
+    /// journal answers.
     #[command(after_help = "Example: isogloss plan my.toml --set select.threshold.target_rate=0.4")]
     Plan(Run),
     /// Show, verify, compact or collect the state that makes the next run cost only what changed.
