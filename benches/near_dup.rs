@@ -156,7 +156,7 @@ fn judged(set: &Set, output: &Path, documents: u64) {
     let (mut false_pairs, mut unlike) = (0, 0);
     for line in std::fs::read_to_string(&set.truth).unwrap().lines() {
         let cells: Vec<&str> = line.split('\t').collect();
-        let (copy, original) = (cells[0].parse::<u64>().unwrap(), cells[1].parse::<u64>().unwrap());
+        let (copy, original) = (numbers[cells[0]], numbers[cells[1]]);
         let jaccard: f64 = cells[3].parse().unwrap();
         families.entry(original).or_insert_with(|| vec![original]).push(copy);
         family.extend([(copy, original), (original, original)]);

@@ -1,7 +1,7 @@
 //! How many planted duplicates `isogloss dedup` finds, by script, where a file tells the truth.
 //!
 //! A truth file has one planted pair a line, its cells parted by tabs: id of the copy, id of its original, kind, Jaccard
-//! (`0..=1`), script. More cells are let be.
+//! (`0..=1`), script. More cells are let be. `benches/near_dup` makes such a file with its set.
 
 use super::{Settings, dedup};
 use crate::error::{Error, Result};
