@@ -205,6 +205,7 @@ impl Settings {
         for (name, endpoint) in &self.endpoints {
             endpoint.check(&format!("endpoints.{name}"))?;
         }
+        self.check_batches()?;
         for role in Role::ALL {
             self.endpoints_of(role)?;
         }
@@ -236,6 +237,22 @@ impl Settings {
         self.embed.check("embed")?;
         self.select.check("select")?;
         self.localize.check("localize")
+    }
+
+    /// Two endpoints of one address and model would each take the other's open batches for left behind.
+    fn check_batches(&self) -> Result<()> {
+        let mut seen: BTreeMap<(&str, &str), &String> = BTreeMap::new();
+        for (name, endpoint) in self.endpoints.iter().filter(|(_, endpoint)| endpoint.kind == Kind::Batch) {
+            let of = (endpoint.url.trim_end_matches('/'), endpoint.model.as_str());
+            if let Some(other) = seen.insert(of, name) {
+                return Err(Error::config(format!(
+                    "two endpoints for the batches of one model: key=endpoints.{name}, value={:?}, because=endpoints.{other} has \
+                     its url and model, remedy=remove one of them and name the other in both roles",
+                    endpoint.model
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// A budget of money needs a price, or it would never end a run.

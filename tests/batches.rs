@@ -15,6 +15,7 @@ mod harness;
 use batches::{Mood, Provider};
 use harness::{Harness, corpora, published};
 use isogloss::ErrorKind;
+use isogloss::curate::Outcome;
 use isogloss::sink::manifest::Manifest;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -76,6 +77,19 @@ impl World {
     }
 }
 
+/// Runs again after a run that ended with an error: its asks hold the journal until they see that they are over.
+fn again(world: &World, sets: &[String]) -> isogloss::Result<Outcome> {
+    for _ in 0..1000 {
+        match world.harness.run("out", 2, &texts(sets)) {
+            Err(error) if error.to_string().starts_with("journal in use") => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ended => return ended,
+        }
+    }
+    panic!("the journal stays in use");
+}
+
 fn texts(sets: &[String]) -> Vec<&str> {
     sets.iter().map(String::as_str).collect()
 }
@@ -120,7 +134,7 @@ fn a_batch_that_is_refused_ends_the_run_and_names_the_endpoint() {
     let said = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{said}");
     assert!(said.contains("endpoint=b") && said.contains("no such model"), "{said}");
-    world.harness.run("out", 2, &texts(&provider.sets())).expect("taken now");
+    again(&world, &provider.sets()).expect("taken now");
     world.holds("out", "after a refusal");
 }
 
@@ -162,7 +176,29 @@ fn a_killed_run_waits_for_its_batches_and_pays_nothing_twice() {
         child.wait().expect("ended");
         assert_eq!((provider.batches(), provider.seen().lines), (before, lines), "{mood:?}");
         world.runtime.block_on(provider.release());
+        provider.seen().late_lists = 3;
         world.harness.run("out", 2, &texts(&sets)).expect("a run");
         world.holds("out", &format!("{mood:?}"));
     }
+}
+
+#[test]
+fn a_batch_that_the_provider_has_no_more_is_named_with_its_note() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    provider.seen().held = true;
+    killed(&world, &provider, 1);
+    provider.seen().gone = true;
+    let sets = provider.sets();
+    let error = world.harness.run("out", 2, &texts(&sets)).expect_err("gone").to_string();
+    let note =
+        error.split_once("note=").and_then(|(_, rest)| rest.split_once(',')).expect("a note").0.to_owned();
+    assert!(error.contains("remedy=see the provider") && error.contains("endpoint=b"), "{error}");
+    // The remedy: nothing was answered, so nothing is paid twice.
+    std::fs::remove_file(note).expect("the note");
+    let mut seen = provider.seen();
+    (seen.gone, seen.held) = (false, false);
+    drop(seen);
+    again(&world, &sets).expect("asked again");
+    world.holds("out", "after the note was deleted");
 }

@@ -450,6 +450,16 @@ mod tests {
         assert!(with(&|batch| batch.rows = 0).contains("gpt.batch.rows, value=0, range=1..=50000"));
         assert!(with(&|batch| batch.poll_seconds = f64::NAN).contains("gpt.batch.poll_seconds"));
         assert!(with(&|batch| batch.window = String::new()).contains("gpt.batch.window"));
+        let two = |other: &str| {
+            let one = |name: &str, url: &str| {
+                format!("[endpoints.{name}]\nkind = 'batch'\nurl = '{url}'\nmodel = 'm'\n")
+            };
+            let text = format!("input = ['a']\n{}{}", one("a", "http://h/v1"), one("b", other));
+            crate::config::Settings::parse(&text, &[]).and_then(|settings| settings.check())
+        };
+        two("http://h/v2").expect("two providers");
+        let wrong = two("http://h/v1/").expect_err("one provider").to_string();
+        assert!(wrong.contains("endpoints.b") && wrong.contains("endpoints.a"), "{wrong}");
     }
 
     #[test]

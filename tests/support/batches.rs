@@ -48,6 +48,10 @@ pub(crate) struct Seen {
     pub(crate) held: bool,
     /// Lines that came.
     pub(crate) lines: usize,
+    /// So many lists of batches are told empty: they are late.
+    pub(crate) late_lists: usize,
+    /// Whether the batches are gone.
+    pub(crate) gone: bool,
 }
 
 /// A running provider; it ends with its runtime.
@@ -198,15 +202,21 @@ async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Re
         }
         (Method::POST, ["batches"]) => return created(&provider, &body).await,
         (Method::GET, ["batches"]) => {
-            let seen = provider.seen();
+            let mut seen = provider.seen();
+            let late = seen.late_lists > 0;
+            seen.late_lists = seen.late_lists.saturating_sub(1);
             // The newest first, two to a page.
             let after = uri.query().and_then(|query| query.split_once("after=")).map(|(_, after)| after);
-            let mut all = seen.batches.iter().rev();
+            let mut all = seen.batches.iter().filter(|_| !late).rev();
             if let Some(after) = after {
                 all.by_ref().take_while(|held| held.id != after).for_each(drop);
             }
             let page: Vec<Value> = all.by_ref().take(2).map(told).collect();
             json!({ "data": page, "has_more": all.next().is_some() })
+        }
+        (Method::GET, ["batches", _]) if provider.seen().gone => {
+            let gone = Response::builder().status(404);
+            return gone.body(Full::new(Bytes::from("{}"))).map_err(io::Error::other);
         }
         (Method::GET, ["batches", id]) => {
             told(provider.seen().batches.iter().find(|held| held.id == *id).expect("a batch"))

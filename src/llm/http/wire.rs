@@ -28,7 +28,11 @@ pub struct Wire {
     name: String,
     key: Option<Key>,
     most_reply_bytes: usize,
+    timeout: Duration,
 }
+
+/// Bytes a second that a long transfer has at least.
+const SLOWEST: u64 = 64 << 10;
 
 impl Wire {
     /// Opens the client of the endpoint `name`; nothing is sent yet. `bearer`: the key goes into a header.
@@ -88,7 +92,8 @@ impl Wire {
             .because(cause.without_url())
         })?;
         let most_reply_bytes = usize::try_from(settings.most_reply_bytes).unwrap_or(usize::MAX);
-        Ok(Self { client, base, name: name.to_owned(), key, most_reply_bytes })
+        let timeout = Duration::from_secs_f64(settings.timeout_seconds);
+        Ok(Self { client, base, name: name.to_owned(), key, most_reply_bytes, timeout })
     }
 
     /// The address of `path` under the base.
@@ -173,15 +178,22 @@ impl Wire {
         drop(file);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         let form = format!("multipart/form-data; boundary={boundary}");
-        self.send(self.client.post(url.clone()).header(CONTENT_TYPE, form).body(body)).await
+        let timeout = self.timeout + Duration::from_secs(body.len() as u64 / SLOWEST);
+        let request = self.client.post(url.clone()).timeout(timeout);
+        self.send(request.header(CONTENT_TYPE, form).body(body)).await
     }
 
-    /// Appends what lies at an address to a file: at most so many bytes.
+    /// Appends what lies at an address to a file: at most so many bytes. Each piece has the time of a request.
     ///
     /// # Errors
     /// As [`post`](Self::post); a file that cannot be written.
     pub(super) async fn download(&self, url: &Url, to: &Path, most: u64) -> Result<(), Refusal> {
-        let mut response = self.client.get(url.clone()).send().await.map_err(|error| self.lost(error))?;
+        let late = |_| Refusal::Transient(Reason::TimedOut, "no piece of the file came in time".to_owned());
+        // As a whole it may take as long as its batch.
+        let whole = Duration::from_hours(24);
+        let sent = self.client.get(url.clone()).timeout(whole).send();
+        let sent = tokio::time::timeout(self.timeout, sent).await.map_err(late)?;
+        let mut response = sent.map_err(|error| self.lost(error))?;
         let status = response.status();
         if !status.is_success() {
             let headers = response.headers().clone();
@@ -191,7 +203,9 @@ impl Wire {
         let unwritten = |cause| Refusal::Fatal(away("file not written", to, cause));
         let mut file = File::options().append(true).open(to).map_err(unwritten)?;
         let mut written = 0;
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
+        loop {
+            let chunk = tokio::time::timeout(self.timeout, response.chunk()).await.map_err(late)?;
+            let Some(chunk) = chunk.map_err(|error| self.lost(error))? else { break };
             written += chunk.len() as u64;
             if written > most {
                 return Err(too_long(most));

@@ -4,6 +4,7 @@ use super::super::status::spoken;
 use super::super::wire::Wire;
 use crate::error::{Error, Result};
 use crate::llm::Refusal;
+use crate::model::Reason;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,6 +42,13 @@ impl Batch {
     /// Whether nothing more will come.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.status.as_str(), "completed" | "failed" | "expired" | "cancelled")
+    }
+
+    /// Whether it was not taken for now: too much is waiting already.
+    pub(super) fn is_limited(&self) -> bool {
+        let all = self.errors.as_ref().and_then(|errors| errors.get("data")).and_then(Value::as_array);
+        let codes = all.into_iter().flatten().filter_map(|error| error.get("code").and_then(Value::as_str));
+        codes.into_iter().any(|code| code.contains("limit"))
     }
 
     /// What is wrong with it, fit for a terminal.
@@ -123,11 +131,12 @@ impl Urls {
                 return Ok(Some(found));
             }
             if !page.has_more || last.is_none() {
-                break;
+                return Ok(None);
             }
             after = last;
         }
-        Ok(None)
+        // What was not looked at is not known to be absent.
+        Err(Refusal::Transient(Reason::GaveUp, format!("more than {PAGES} pages of batches: tag={tag}")))
     }
 
     /// Appends the content of a file of the provider to one of ours: at most so many bytes.

@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::Instant;
 
+/// How often a batch must be absent from the provider's list, beyond once, until it counts as not submitted.
+const LOOKS: u32 = 4;
+
 /// What becomes of the asks of one endpoint.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -256,14 +259,20 @@ impl Flow {
             return Ok(id.clone());
         }
         let (wire, mut trouble) = (&self.http.wire, None);
-        let mut unknown = file.is_none();
+        let (mut unknown, mut absent) = (file.is_none(), 0);
         loop {
             let refusal = if unknown {
                 match self.urls.find(wire, &note.tag).await {
                     Ok(Some(batch)) => return Ok(batch.id),
+                    // A list may be late.
+                    Ok(None) if absent < LOOKS => {
+                        absent += 1;
+                        tokio::time::sleep(self.poll()).await;
+                        continue;
+                    }
                     Ok(None) if file.is_none() => return Err(Why::Again),
                     Ok(None) => {
-                        unknown = false;
+                        (unknown, absent) = (false, 0);
                         continue;
                     }
                     Err(refusal) => refusal,
@@ -292,6 +301,15 @@ impl Flow {
         if matches!(why, Why::Fatal(..)) || from.elapsed() > self.give_up_after {
             let why = match why {
                 Why::Row(_, why) | Why::Busy(why) => Why::Away(why),
+                Why::Fatal(kind, why) => Why::Fatal(
+                    kind,
+                    format!(
+                        "a submitted batch cannot be followed: endpoint={}, note={}, because={why}, remedy=see the provider; \
+                         if it has the batch no more, delete the note: what it was submitted for is then paid again",
+                        self.name,
+                        self.ledger.note(&note.tag).display()
+                    ),
+                ),
                 why => why,
             };
             self.tell(note, &why);
@@ -315,7 +333,7 @@ impl Flow {
         match batch.status.as_str() {
             "failed" => {
                 let said = batch.trouble(&self.http.wire);
-                if said.contains("limit") {
+                if batch.is_limited() {
                     return Why::Busy(said);
                 }
                 Why::Fatal(

@@ -60,7 +60,8 @@ impl Ledger {
         Self { folder: state.join(FOLDER) }
     }
 
-    fn note(&self, tag: &str) -> PathBuf {
+    /// Where a batch is noted.
+    pub(super) fn note(&self, tag: &str) -> PathBuf {
         self.folder.join(format!("{tag}.json"))
     }
 
