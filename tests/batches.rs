@@ -166,7 +166,8 @@ fn a_killed_run_waits_for_its_batches_and_pays_nothing_twice() {
         let before = killed(&world, &provider, 1);
         let lines = provider.seen().lines;
         assert_eq!(world.harness.server.bill().all(), 0, "nothing is answered yet");
-        // Killed again while it waits: no batch more.
+        // Killed again while it waits, and looks for the batch in a list that is late: no batch more.
+        provider.seen().late_lists = 3;
         let sets = provider.sets();
         let mut process = world.harness.process(&world.harness.at("out"), 1, &texts(&sets));
         let mut child = process.stdout(Stdio::null()).spawn().expect("a process");
@@ -176,7 +177,6 @@ fn a_killed_run_waits_for_its_batches_and_pays_nothing_twice() {
         child.wait().expect("ended");
         assert_eq!((provider.batches(), provider.seen().lines), (before, lines), "{mood:?}");
         world.runtime.block_on(provider.release());
-        provider.seen().late_lists = 3;
         world.harness.run("out", 2, &texts(&sets)).expect("a run");
         world.holds("out", &format!("{mood:?}"));
     }
