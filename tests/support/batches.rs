@@ -248,7 +248,8 @@ async fn created(provider: &Provider, body: &[u8]) -> io::Result<Response<Full<B
         (held, mood, mood != Mood::Fails && !seen.held)
     };
     if work {
-        provider.work(&held.id, mood).await;
+        let (provider, id) = (provider.clone(), held.id.clone());
+        tokio::spawn(async move { provider.work(&id, mood).await });
     }
     match mood {
         Mood::Lost => Err(io::Error::other("the connection breaks")),
