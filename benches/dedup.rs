@@ -11,6 +11,7 @@ mod fragments;
 use fragments::{BANDS, fragment, memory};
 use isogloss::model::Epoch;
 use isogloss::stage::dedup::{DedupSettings, dedup};
+use isogloss::telemetry::cpu::cpu_seconds;
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
@@ -43,8 +44,8 @@ fn run(fragments: u64, workers: usize) {
         (0..fragments.min(100_000)).map(|i| fragment(i, fragments).signature.bands.len()).sum::<usize>();
     let making = start.elapsed().as_secs_f64() * fragments as f64 / (made / BANDS) as f64 / workers as f64;
     let before = memory("VmRSS");
-    let made_cpu = cpu() / fragments.min(100_000) as f64 * fragments as f64;
-    let cpu_before = cpu();
+    let made_cpu = cpu_seconds().unwrap_or(0.0) / fragments.min(100_000) as f64 * fragments as f64;
+    let cpu_before = cpu_seconds().unwrap_or(0.0);
     let start = Instant::now();
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         use differential_dataflow::input::Input;
@@ -89,7 +90,7 @@ fn run(fragments: u64, workers: usize) {
     let (fed, delta, resting) = guards.join().remove(0).expect("no worker panics");
     let total = start.elapsed().as_secs_f64() - delta;
     let peak = memory("VmHWM");
-    let cpu = cpu() - cpu_before - made_cpu;
+    let cpu = cpu_seconds().unwrap_or(0.0) - cpu_before - made_cpu;
     let (kept, rows) = (KEPT.load(Ordering::Relaxed), i64::try_from(fragments).expect("not that many"));
     assert_eq!(kept + DROPPED.load(Ordering::Relaxed), rows - 1, "rows are conserved");
     println!(
@@ -110,11 +111,4 @@ fn run(fragments: u64, workers: usize) {
             r#"{{"name":"{name}","value":{value:.4},"unit":"{unit}","fragments":{fragments},"workers":{workers}}}"#
         );
     }
-}
-
-/// Seconds of CPU that this process has used; says more than the clock on a machine with other work.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks = stat.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
 }

@@ -14,6 +14,7 @@ use arrow::datatypes::Int64Type;
 use isogloss::dedup::{Settings, dedup};
 use isogloss::source::list::list;
 use isogloss::stop::Stop;
+use isogloss::telemetry::cpu::cpu_seconds;
 use isogloss::telemetry::memory::peak_bytes;
 use near_dup_set::{Set, id_of, set};
 use parquet::arrow::ProjectionMask;
@@ -90,14 +91,12 @@ fn child(input: &str, output: &str, workers: usize) {
     let settings =
         Settings { input: vec![input.to_owned()], output: output.into(), workers, ..Settings::default() };
     dedup(settings, &Stop::default()).unwrap();
-    println!("{} {} {}", start.elapsed().as_secs_f64(), cpu(), peak_bytes().unwrap_or(0));
-}
-
-/// Seconds of CPU that this process has used.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks = stat.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
+    println!(
+        "{} {} {}",
+        start.elapsed().as_secs_f64(),
+        cpu_seconds().unwrap_or(0.0),
+        peak_bytes().unwrap_or(0)
+    );
 }
 
 struct Seen {

@@ -19,6 +19,7 @@ use isogloss::source::credits::Credits;
 use isogloss::stage::clerk::Clerk;
 use isogloss::stop::Stop;
 use isogloss::telemetry::SystemClock;
+use isogloss::telemetry::cpu::cpu_seconds;
 use isogloss::{Error, workers};
 use serde_json::json;
 use std::cell::Cell;
@@ -58,13 +59,13 @@ fn main() {
         let url = home.block_on(server::start(Duration::from_millis(delay_ms)));
         let ideal = f64::from(in_flight) * 1000.0 / delay_ms as f64;
         tell("operator/ideal", ideal, "rows/s", &case, 1.0);
-        let before = cpu();
+        let before = cpu_seconds().unwrap_or(0.0);
         let plain = plain(&threads(), &url, &case);
-        let plain_cpu = cpu() - before;
+        let plain_cpu = cpu_seconds().unwrap_or(0.0) - before;
         tell("operator/plain_client", plain, "rows/s", &case, plain / ideal);
-        let (before, resting) = (cpu(), resident_bytes());
+        let (before, resting) = (cpu_seconds().unwrap_or(0.0), resident_bytes());
         let (operated, most) = operated(&threads(), &url, &case);
-        let operated_cpu = cpu() - before;
+        let operated_cpu = cpu_seconds().unwrap_or(0.0) - before;
         tell("operator/operator", operated, "rows/s", &case, operated / ideal);
         // Both have the server's share in them: the difference is the operator's own.
         let per_row = |seconds: f64| seconds / f64::from(case.rows) * 1e6;
@@ -73,15 +74,6 @@ fn main() {
         let held = most.saturating_sub(resting) as f64 / f64::from(case.in_flight);
         tell("operator/memory", held, "bytes/request in flight", &case, 1.0);
     }
-}
-
-/// Seconds of CPU that this process has used.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    // A hundred ticks a second on every Linux that this runs on.
-    (ticks(11) + ticks(12)) / 100.0
 }
 
 /// Resident bytes of this process.

@@ -11,12 +11,15 @@ mod batches;
 #[expect(dead_code, reason = "of the harness, that which stops at points is of no use here")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "support/patience.rs"]
+mod patience;
 
 use batches::{Mood, Provider};
 use harness::{Harness, corpora, published};
 use isogloss::ErrorKind;
 use isogloss::curate::Outcome;
 use isogloss::sink::manifest::Manifest;
+use patience::patient;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -77,17 +80,8 @@ impl World {
     }
 }
 
-/// Runs again after a run that ended with an error: its asks hold the journal until they see that they are over.
 fn again(world: &World, sets: &[String]) -> isogloss::Result<Outcome> {
-    for _ in 0..1000 {
-        match world.harness.run("out", 2, &texts(sets)) {
-            Err(error) if error.to_string().starts_with("journal in use") => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            ended => return ended,
-        }
-    }
-    panic!("the journal stays in use");
+    patient(|| world.harness.run("out", 2, &texts(sets)))
 }
 
 fn texts(sets: &[String]) -> Vec<&str> {

@@ -5,6 +5,8 @@
 mod by_script;
 #[path = "support/models.rs"]
 mod models;
+#[path = "support/patience.rs"]
+mod patience;
 
 use by_script::ByScript;
 use isogloss::config::Settings;
@@ -12,6 +14,7 @@ use isogloss::curate::{Given, Outcome, curate};
 use isogloss::stop::Stop;
 use isogloss::{ErrorKind, Result};
 use models::Models;
+use patience::patient;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,16 +45,7 @@ fn run(server: &Models, output: &Path, runtime: &Runtime, sets: &[String]) -> Re
         ["por_Latn", "rus_Cyrl", "ell_Grek"].map(|lang| corpora.join(lang).display().to_string()).to_vec();
     output.clone_into(&mut settings.output);
     let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
-    // Asks of a run that ended hold its journal until they see that they are over.
-    for _ in 0..1000 {
-        match curate(settings.clone(), given.clone(), runtime.handle(), &Stop::default()) {
-            Err(error) if error.to_string().starts_with("journal in use") => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            ended => return ended,
-        }
-    }
-    panic!("the journal stays in use");
+    patient(|| curate(settings.clone(), given.clone(), runtime.handle(), &Stop::default()))
 }
 
 /// What the server counted so far: chat replies, embeddings.

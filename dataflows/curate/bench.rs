@@ -11,8 +11,7 @@
 use super::job;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::llm::embedded::lid::Lid;
-use crate::llm::models::{Cache, LID};
+use crate::llm::models::Cache;
 use crate::model::{Drafts, Epoch, Note, Rows, Ruling, Stage, Weight};
 use crate::sink::manifest::entries;
 use crate::source::Credits;
@@ -134,10 +133,7 @@ impl Bench {
         settings.check()?;
         let shards: Arc<[Shard]> = list::list(&settings.input)?.into();
         let surveys = survey(&shards, &Files, &settings.source.columns)?;
-        let identifier = match identifier {
-            Some(identifier) => identifier,
-            None => Arc::new(Lid::open(&Cache::at(settings.model_cache.clone())?.path_of(&LID)?)?),
-        };
+        let identifier = job::identifier(identifier, &Cache::at(settings.model_cache.clone())?)?;
         let entries = entries(&shards, &surveys, &[])?;
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
         Ok(Self { settings, shards, surveys, keys, identifier })

@@ -32,8 +32,8 @@ pub const ASSUMED_TEXT: u64 = 300;
 /// Seconds that a request takes, for the hours of endpoints that nothing but `in_flight` limits.
 pub const ASSUMED_SECONDS: f64 = 2.0;
 
-/// Characters that a token stands for at most, for endpoints that take money by the character.
-const CHARACTERS_PER_TOKEN: f64 = 4.0;
+/// Characters of English that a token stands for at most.
+pub(super) const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
 /// What calls cost, about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]

@@ -144,6 +144,17 @@ pub struct Given {
     pub identifier: Option<Arc<dyn Identifier>>,
 }
 
+/// The given identifier, or the language model of the cache.
+///
+/// # Errors
+/// A model file that is missing or not the pinned one.
+pub(super) fn identifier(given: Option<Arc<dyn Identifier>>, cache: &Cache) -> Result<Arc<dyn Identifier>> {
+    match given {
+        Some(identifier) => Ok(identifier),
+        None => Ok(Arc::new(Lid::open(&cache.path_of(&LID)?)?)),
+    }
+}
+
 /// Prepares a run.
 ///
 /// # Errors
@@ -154,10 +165,7 @@ pub fn prepare(settings: Settings, given: Given, stop: &Stop) -> Result<Job> {
     let cache = Cache::at(settings.model_cache.clone())?;
     let shards: Arc<[Shard]> = list::list(&settings.input)?.into();
     let surveys = survey(&shards, &Files, &settings.source.columns)?;
-    let identifier: Arc<dyn Identifier> = match given.identifier {
-        Some(identifier) => identifier,
-        None => Arc::new(Lid::open(&cache.path_of(&LID)?)?),
-    };
+    let identifier = identifier(given.identifier, &cache)?;
     let endpoints = match given.endpoints {
         Some(endpoints) => endpoints,
         None => roles::open(&settings, &cache)?,

@@ -4,6 +4,7 @@
 //! a few row groups are read as the run would read them, and a few fragments of each lang go through the stages as far as the
 //! journal answers. Which ones is a function of the shards alone.
 
+use super::estimate::{CHARACTERS_PER_TOKEN, ceiling};
 use super::front::{Front, front};
 use super::job::{Job, reading};
 use super::models::chain;
@@ -15,6 +16,7 @@ use crate::llm::desk::{Missed, Peek};
 use crate::model::{Exchange, FragmentRow, Lang, Place, Signed};
 use crate::source::reread::{Bundles, Wanted};
 use crate::source::tasks::{Task, TaskQueue};
+use crate::stage::gates::in_english;
 use crate::stage::pieces::ReadCounts;
 use crate::state::artefact::{Artefact, pieces, rows_between};
 use crate::stop::Stop;
@@ -30,10 +32,6 @@ use xxhash_rust::xxh3::xxh3_64;
 const ROWS: u64 = 2000;
 /// Fragments of each lang that are looked up.
 const LOOKED_UP: usize = 24;
-/// Letters of English that say what one of a dense script says; see `stage::gates::length`.
-const DENSE: f64 = 2.6;
-/// Letters of a token of English.
-const LETTERS_PER_TOKEN: f64 = 4.0;
 
 /// What was found of a lang.
 #[derive(Debug, Clone, Default)]
@@ -129,9 +127,10 @@ fn sampled(job: &Job, trial: &mut Trial) -> Vec<Task> {
         let survey = job.surveys.get(task.shard as usize);
         survey.and_then(|survey| survey.row_groups.get(task.row_group as usize)).copied().map_or(0, u64::from)
     };
+    let queue = TaskQueue::all(&job.surveys);
     let mut all: Vec<Task> = match &job.change {
         Some(change) => change.missing.clone(),
-        None => std::iter::from_fn(|| TaskQueue::take(&job.reading.tasks)).map(|(_, task)| task).collect(),
+        None => std::iter::from_fn(|| queue.take()).map(|(_, task)| task).collect(),
     };
     trial.of = all.iter().map(rows).sum();
     let order = |task: &Task| {
@@ -202,7 +201,7 @@ fn made(job: &Job, differing: &mut BTreeMap<Lang, i64>, few: &mut Few) -> Result
         for group in (0..groups).filter_map(|group| u32::try_from(group).ok()) {
             let missing = Task { shard, row_group: group };
             let path = pieces(&folder, name).join(group.to_string());
-            if !change.missing.contains(&missing) && path.is_file() {
+            if change.missing.binary_search(&missing).is_err() && path.is_file() {
                 rows_between(None, Artefact::open(&path)?.as_ref(), shard, change.shape, &mut count)?;
             }
         }
@@ -251,7 +250,6 @@ impl Few {
 fn looked_up(job: &Job, roles: &Roles, peek: &Peek, few: Few) -> Result<BTreeMap<Lang, Sampled>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|cause| Error::unavailable("threads not started").because(cause))?;
-    let before = peek.all();
     let mut found: BTreeMap<Lang, Sampled> = BTreeMap::new();
     for bundle in Bundles::new(Arc::clone(&job.rereading), few.wanted()) {
         for mut exchange in bundle?.rows.into_iter().filter(|row| row.outcome.is_none()) {
@@ -273,18 +271,15 @@ fn looked_up(job: &Job, roles: &Roles, peek: &Peek, few: Few) -> Result<BTreeMap
             }
         }
     }
-    for ((role, lang), missed) in peek.all() {
-        let before = before.get(&(role, lang)).copied().unwrap_or_default();
+    for ((role, lang), missed) in peek.take() {
         if let Some(sum) = found.get_mut(&lang) {
-            sum.missed.insert(role, missed.since(before));
+            sum.missed.insert(role, missed);
         }
     }
     Ok(found)
 }
 
 /// Tokens that the English of a response has, about.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of letters")]
 fn english_tokens(exchange: &Exchange) -> u64 {
-    let letters = exchange.response.chars().filter(|c| !c.is_whitespace()).count() as f64;
-    (letters * if exchange.lang.dense() { DENSE } else { 1.0 } / LETTERS_PER_TOKEN).ceil() as u64
+    ceiling(in_english(&exchange.response, exchange.lang) / CHARACTERS_PER_TOKEN)
 }

@@ -103,6 +103,21 @@ impl Write for ContentFile {
     }
 }
 
+/// Puts `bytes` under a name, whole or not at all, and waits until the disk has it.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with `what`, if the disk does not take it.
+pub(crate) fn replace(what: &str, path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(unfinished().trim_start_matches('.'));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    written.map_err(|cause| away(what, path, cause))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Makes the names of a folder durable.
 ///
 /// # Errors

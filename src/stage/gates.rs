@@ -17,7 +17,7 @@ use crate::model::Reason;
 
 pub use digits::digits_kept;
 pub use language::{Tongue, in_script, script_share};
-pub use length::{length_within, one_line, ratio_within};
+pub use length::{in_english, length_within, one_line, ratio_within};
 pub use phrases::{no_reference, no_refusal};
 pub use question::well_put;
 pub use repeats::{no_echo, no_loop};

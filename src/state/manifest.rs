@@ -3,13 +3,13 @@
 use super::damage::damaged;
 use super::run::RunMeta;
 use crate::error::{Error, Result};
-use crate::sink::file::{TEMPORARY, away, sync_folder};
+use crate::sink::file::{away, replace};
 use crate::sink::names::{hash, hex};
 use crate::telemetry::Tally;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -99,16 +99,8 @@ impl StateManifest {
     pub(crate) fn write(&self, folder: &Path, snapshot: u128) -> Result<()> {
         let text =
             serde_json::to_string(self).map_err(|cause| Error::bug("state not encoded").because(cause))?;
-        let path = path_of(folder, snapshot);
-        let temporary = path.with_extension(TEMPORARY.trim_start_matches('.'));
-        let written = File::create(&temporary).and_then(|mut file| {
-            writeln!(file, "{}", hex(xxh3_128(text.as_bytes())))?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        });
-        written.map_err(|cause| away("state not written", &path, cause))?;
-        sync_folder(&folder.join(EPOCHS))
+        let text = format!("{}\n{text}", hex(xxh3_128(text.as_bytes())));
+        replace("state not written", &path_of(folder, snapshot), text.as_bytes())
     }
 
     /// The tally.

@@ -59,6 +59,7 @@ pub(crate) struct Seen {
 pub(crate) struct Provider {
     pub(crate) url: String,
     models: String,
+    client: reqwest::Client,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -66,8 +67,9 @@ impl Provider {
     /// Starts one that lets `models` answer.
     pub(crate) async fn start(models: &str, moods: &[Mood]) -> Self {
         let seen = Seen { moods: moods.iter().rev().copied().collect(), ..Seen::default() };
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
         let mut ours =
-            Self { url: String::new(), models: models.to_owned(), seen: Arc::new(Mutex::new(seen)) };
+            Self { url: String::new(), models: models.to_owned(), client, seen: Arc::new(Mutex::new(seen)) };
         let serving = ours.clone();
         ours.url = serve(move |request| handle(serving.clone(), request)).await;
         ours
@@ -113,9 +115,8 @@ impl Provider {
     }
 
     async fn answered(&self, body: &Value) -> Value {
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
         let url = format!("{}/chat/completions", self.models);
-        let sent = client.post(url).body(body.to_string()).send().await.expect("a reply");
+        let sent = self.client.post(url).body(body.to_string()).send().await.expect("a reply");
         serde_json::from_slice(&sent.bytes().await.expect("a body")).expect("JSON")
     }
 

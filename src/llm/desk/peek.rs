@@ -17,21 +17,6 @@ pub struct Missed {
     pub characters: u64,
 }
 
-impl Missed {
-    /// What came since `before`.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            asks: self.asks - before.asks,
-            usage: Usage {
-                input_tokens: self.usage.input_tokens - before.usage.input_tokens,
-                output_tokens: self.usage.output_tokens - before.usage.output_tokens,
-            },
-            characters: self.characters - before.characters,
-        }
-    }
-}
-
 /// Counts them by role and lang. A desk that has one asks nobody: a row whose answer is missing ends there, unanswered.
 #[derive(Debug, Default)]
 pub struct Peek {
@@ -48,8 +33,8 @@ impl Peek {
         sum.characters = sum.characters.saturating_add(characters);
     }
 
-    /// What was counted so far.
-    pub fn all(&self) -> BTreeMap<(Role, Lang), Missed> {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What was counted since it was last taken.
+    pub fn take(&self) -> BTreeMap<(Role, Lang), Missed> {
+        std::mem::take(&mut *self.missed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

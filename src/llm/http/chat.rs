@@ -71,13 +71,13 @@ pub(super) fn understood(endpoint: &HttpEndpoint, ask: &Ask, reply: Value) -> Re
     let page: Page = serde_json::from_value(reply).map_err(|cause| {
         let billed: Option<Count> = usage.and_then(|usage| serde_json::from_value(usage).ok());
         let refusal = Refusal::Transient(Reason::Garbled, format!("reply not understood: {cause}"));
-        of_no_use(refusal, billed.map(|count| count.or(Usage::default())))
+        of_no_use(refusal, billed.map(|count| count.or(Usage::default)))
     })?;
     said(endpoint, ask, page)
 }
 
 fn said(endpoint: &HttpEndpoint, ask: &Ask, page: Page) -> Result<Reply, Refusal> {
-    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let billed = page.usage.map(|count| count.or(Usage::default));
     let reply = endpoint.same_model(page.model.as_deref()).and_then(|()| page.reply(&endpoint.wire, ask));
     reply.map_err(|refusal| of_no_use(refusal, billed))
 }
@@ -210,24 +210,25 @@ pub(super) struct Count {
     completion_tokens: Option<u64>,
 }
 
-/// What is counted; guessed only where something is missing.
-fn counted(count: Option<Count>, guessed: impl FnOnce() -> Usage) -> Usage {
+/// What a reply counts; guessed where something is missing.
+pub(super) fn counted(count: Option<Count>, guessed: impl FnOnce() -> Usage) -> Usage {
     match count {
-        Some(Count { prompt_tokens: Some(read @ 1..), completion_tokens: Some(written @ 1..) }) => {
-            Usage { input_tokens: read, output_tokens: written }
-        }
-        Some(count) => count.or(guessed()),
+        Some(count) => count.or(guessed),
         None => guessed(),
     }
 }
 
 impl Count {
     /// What is counted; what is not, or is 0 where it cannot be, as guessed.
-    pub(super) fn or(self, guessed: Usage) -> Usage {
-        let or = |count: Option<u64>, guess| count.filter(|count| *count > 0).unwrap_or(guess);
-        Usage {
-            input_tokens: or(self.prompt_tokens, guessed.input_tokens),
-            output_tokens: or(self.completion_tokens, guessed.output_tokens),
+    pub(super) fn or(self, guessed: impl FnOnce() -> Usage) -> Usage {
+        let told = |count: Option<u64>| count.filter(|count| *count > 0);
+        match (told(self.prompt_tokens), told(self.completion_tokens)) {
+            (Some(input_tokens), Some(output_tokens)) => Usage { input_tokens, output_tokens },
+            (read, written) => {
+                let Usage { input_tokens, output_tokens } = guessed();
+                let (read, written) = (read.unwrap_or(input_tokens), written.unwrap_or(output_tokens));
+                Usage { input_tokens: read, output_tokens: written }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! **Why**: forced openers and the log-probability of a text are asked of base models, here as of the embedded one. One
 //! request carries all openers or contexts of an ask. Log-probabilities need a server that echoes the prompt.
 
-use super::chat::{Count, of_no_use};
+use super::chat::{Count, counted, of_no_use};
 use super::endpoint::HttpEndpoint;
 use super::wire::Wire;
 use crate::error::Error;
@@ -92,7 +92,7 @@ pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
         extra: &endpoint.extra,
     };
     let page: Page = endpoint.wire.post(&endpoint.urls.completions, &body).await?;
-    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let billed = page.usage.map(|count| count.or(Usage::default));
     let same = endpoint.same_model(page.model.as_deref());
     let reply = same.and_then(|()| page.reply(&endpoint.wire, ask, &prompts));
     reply.map_err(|refusal| of_no_use(refusal, billed))
@@ -120,7 +120,7 @@ impl Page {
             _ => choices.iter().map(|choice| count_of(&choice.text)).sum(),
         };
         let guessed = Usage { input_tokens, output_tokens };
-        let usage = self.usage.map_or(guessed, |count| count.or(guessed));
+        let usage = counted(self.usage, || guessed);
         let answer = match ask {
             Ask::LogProb { contexts, text, most_tokens } => {
                 let pairs = choices.iter().zip(contexts);

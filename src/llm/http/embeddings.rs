@@ -1,7 +1,7 @@
 //! Embeddings, as floats or base64, made unit vectors of int8.
 
 use super::base64;
-use super::chat::{Count, of_no_use};
+use super::chat::{Count, counted, of_no_use};
 use super::endpoint::HttpEndpoint;
 use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Refusal, Reply, Usage};
@@ -47,9 +47,9 @@ enum Vector {
 pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> {
     let body = Body { model: &endpoint.model, input: text, extra: &endpoint.extra };
     let page: Page = endpoint.wire.post(&endpoint.urls.embeddings, &body).await?;
-    let billed = page.usage.map(|count| count.or(Usage::default()));
+    let billed = page.usage.map(|count| count.or(Usage::default));
     let guessed = Usage { input_tokens: count_of(text), output_tokens: 0 };
-    let usage = page.usage.map_or(guessed, |count| count.or(guessed));
+    let usage = counted(page.usage, || guessed);
     let vector = vector_of(endpoint, &page).map_err(|refusal| of_no_use(refusal, billed))?;
     Ok(Reply { answer: Answer::Vector(vector), usage })
 }

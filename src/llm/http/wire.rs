@@ -193,13 +193,7 @@ impl Wire {
         let whole = Duration::from_hours(24);
         let sent = self.client.get(url.clone()).timeout(whole).send();
         let sent = tokio::time::timeout(self.timeout, sent).await.map_err(late)?;
-        let mut response = sent.map_err(|error| self.lost(error))?;
-        let status = response.status();
-        if !status.is_success() {
-            let headers = response.headers().clone();
-            let bytes = self.read(response).await.unwrap_or_default();
-            return Err(refusal(&self.name, status, &headers, &self.said(&bytes)));
-        }
+        let mut response = self.sound(sent).await?;
         let unwritten = |cause| Refusal::Fatal(away("file not written", to, cause));
         let mut file = File::options().append(true).open(to).map_err(unwritten)?;
         let mut written = 0;
@@ -226,16 +220,21 @@ impl Wire {
         self.most_reply_bytes as u64
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Refusal> {
-        let response = request.send().await.map_err(|error| self.lost(error))?;
+    /// A reply whose status is a success; its body is still to be read.
+    async fn sound(&self, sent: reqwest::Result<Response>) -> Result<Response, Refusal> {
+        let response = sent.map_err(|error| self.lost(error))?;
         let status = response.status();
-        let headers = if status.is_success() { HeaderMap::new() } else { response.headers().clone() };
-        let bytes = self.read(response).await;
-        if !status.is_success() {
-            let bytes = bytes.unwrap_or_default();
-            return Err(refusal(&self.name, status, &headers, &self.said(&bytes)));
+        if status.is_success() {
+            return Ok(response);
         }
-        let bytes = bytes?;
+        let headers = response.headers().clone();
+        let bytes = self.read(response).await.unwrap_or_default();
+        Err(refusal(&self.name, status, &headers, &self.said(&bytes)))
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Refusal> {
+        let response = self.sound(request.send().await).await?;
+        let bytes = self.read(response).await?;
         serde_json::from_slice(&bytes).map_err(|cause| {
             if let Ok(Erring { error }) = serde_json::from_slice(&bytes) {
                 return self.told(&error);
@@ -245,7 +244,7 @@ impl Wire {
                 format!("reply not understood: {cause}, said={:?}", spoken(&self.said(&bytes))),
             );
             match serde_json::from_slice(&bytes) {
-                Ok(Counted { usage }) => refusal.paid(usage.or(Usage::default())),
+                Ok(Counted { usage }) => refusal.paid(usage.or(Usage::default)),
                 Err(_) => refusal,
             }
         })

@@ -15,16 +15,18 @@ pub fn length_within(text: &str, least: usize, most: usize) -> Passed {
     if (least..=most).contains(&chars) { Ok(()) } else { Err((Reason::Length, chars as f64)) }
 }
 
+/// How many characters, white space aside, an English text has that says what this one says, about.
+pub fn in_english(text: &str, lang: Lang) -> f64 {
+    text.chars().filter(|c| !c.is_whitespace()).count() as f64 * if lang.dense() { DENSE } else { 1.0 }
+}
+
 /// Reply and source are of a length, as far as their scripts allow: characters of the reply per character of the
 /// source, where one of a dense script counts 2.6, within `least..=most`. Twenty characters of grace on either side.
 ///
 /// # Errors
 /// [`Reason::LengthRatio`] with the ratio.
 pub fn ratio_within(source: &str, from: Lang, reply: &str, to: Lang, least: f64, most: f64) -> Passed {
-    let weight = |text: &str, lang: Lang| {
-        text.chars().filter(|c| !c.is_whitespace()).count() as f64 * if lang.dense() { DENSE } else { 1.0 }
-    };
-    let (source, reply) = (weight(source, from), weight(reply, to));
+    let (source, reply) = (in_english(source, from), in_english(reply, to));
     let ratio = if source > 0.0 { reply / source } else { 0.0 };
     if reply + 20.0 < source * least || reply > source * most + 20.0 {
         return Err((Reason::LengthRatio, ratio));

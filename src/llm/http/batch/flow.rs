@@ -30,7 +30,6 @@ pub(super) struct Flow {
     urls: Urls,
     ledger: Ledger,
     settings: BatchSettings,
-    most_line: u64,
     give_up_after: Duration,
     state: Mutex<State>,
     started: OnceCell<()>,
@@ -73,7 +72,6 @@ impl Flow {
             urls: Urls::of(&http.wire)?,
             ledger: Ledger::of(state),
             settings: settings.batch.clone(),
-            most_line: settings.most_reply_bytes,
             give_up_after: Duration::from_secs_f64(settings.give_up_after_seconds),
             state: Mutex::default(),
             started: OnceCell::new(),
@@ -91,7 +89,7 @@ impl Flow {
         loop {
             let taken = self.state().found.remove(&key);
             if let Some((tag, spot)) = taken {
-                let most = self.most_line.saturating_add(1 << 20);
+                let most = self.http.wire.most_reply_bytes().saturating_add(1 << 20);
                 return self.ledger.line(&tag, spot, most).map_err(Refusal::Fatal);
             }
             match self.line_up(key, body).await {
@@ -177,7 +175,7 @@ impl Flow {
     }
 
     fn index(&self, note: &Note) -> Result<()> {
-        let spots = self.ledger.spots(note, self.most_line)?;
+        let spots = self.ledger.spots(note, self.http.wire.most_reply_bytes())?;
         let tag: Arc<str> = note.tag.as_str().into();
         self.state().found.extend(spots.into_iter().map(|(key, spot)| (key, (Arc::clone(&tag), spot))));
         Ok(())
@@ -321,7 +319,7 @@ impl Flow {
     async fn collect(&self, note: &mut Note, batch: &Batch) -> Result<(), Refusal> {
         let to = self.ledger.begin(&note.tag).map_err(Refusal::Fatal)?;
         let lines = note.keys.len() as u64 + 1;
-        let most = lines.saturating_mul(self.most_line.saturating_add(1 << 20));
+        let most = lines.saturating_mul(self.http.wire.most_reply_bytes().saturating_add(1 << 20));
         for id in [&batch.output_file_id, &batch.error_file_id].into_iter().flatten() {
             self.urls.download(&self.http.wire, id, &to, most).await?;
         }

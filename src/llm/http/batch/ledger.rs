@@ -7,12 +7,12 @@
 use super::lines::{self, Spot};
 use crate::error::{Error, Result};
 use crate::llm::journal::Journal;
-use crate::sink::file::{away, sync_folder, unfinished};
+use crate::sink::file::{away, replace, unfinished};
 use crate::sink::names::hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The folder in the state.
@@ -72,17 +72,9 @@ impl Ledger {
     /// Notes a batch, for good once it returns.
     pub(super) fn put(&self, note: &Note) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(|cause| away("folder not made", &self.folder, cause))?;
-        let (path, temporary) =
-            (self.note(&note.tag), self.folder.join(format!("{}{}", note.tag, unfinished())));
         let text = serde_json::to_vec(note)
             .map_err(|cause| Error::bug("note not written as JSON").because(cause))?;
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        });
-        written.map_err(|cause| away("batch not noted", &path, cause))?;
-        sync_folder(&self.folder)
+        replace("batch not noted", &self.note(&note.tag), &text)
     }
 
     /// Forgets a batch.
