@@ -241,9 +241,9 @@ impl Settings {
 
     /// Two endpoints of one address and model would each take the other's open batches for left behind.
     fn check_batches(&self) -> Result<()> {
-        let mut seen: BTreeMap<(&str, &str), &String> = BTreeMap::new();
+        let mut seen: BTreeMap<(&str, &str, bool), &String> = BTreeMap::new();
         for (name, endpoint) in self.endpoints.iter().filter(|(_, endpoint)| endpoint.kind == Kind::Batch) {
-            let of = (endpoint.url.trim_end_matches('/'), endpoint.model.as_str());
+            let of = (endpoint.url.trim_end_matches('/'), endpoint.model.as_str(), endpoint.batch.embeds());
             if let Some(other) = seen.insert(of, name) {
                 return Err(Error::config(format!(
                     "two endpoints for the batches of one model: key=endpoints.{name}, value={:?}, because=endpoints.{other} has \

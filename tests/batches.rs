@@ -16,9 +16,10 @@ mod patience;
 
 use batches::{Mood, Provider};
 use harness::{Harness, corpora, published};
-use isogloss::ErrorKind;
 use isogloss::curate::Outcome;
 use isogloss::sink::manifest::Manifest;
+use isogloss::stop::Stop;
+use isogloss::{Error, ErrorKind};
 use patience::patient;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -109,6 +110,94 @@ fn batches_give_the_rows_of_single_asks() {
 }
 
 #[test]
+fn vectors_come_in_batches_too() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    let chat = provider.sets();
+    let outcome = world.harness.run("out", 2, &texts(&provider.sets_of_vectors())).expect("a run");
+    world.holds("out", "batches of chat and of vectors");
+    let replies = |name: &str| -> u64 {
+        let bill = outcome.costs.bill.iter();
+        bill.filter(|line| line.endpoint == name).map(|line| line.billed.replies).sum()
+    };
+    assert_eq!((replies("b") + replies("v"), replies("m")), (provider.seen().lines as u64, 0));
+    assert!(replies("v") > 0);
+    // A vector is the same, however it was asked for.
+    world.harness.run("out", 1, &texts(&chat)).expect("a run");
+    world.holds("out", "asked one by one, and answered from the journal");
+}
+
+#[test]
+fn files_may_take_longer_than_a_request() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    provider.seen().slowly = Some((4, Duration::from_millis(250)));
+    let mut sets = provider.sets();
+    // A piece has this time, a file has more.
+    sets.push("endpoints.b.timeout_seconds=0.8".to_owned());
+    sets.extend(["endpoints.b.tries=1", "endpoints.b.give_up_after_seconds=5"].map(str::to_owned));
+    world.harness.run("out", 2, &texts(&sets)).expect("a run");
+    world.holds("out", "files that come slowly");
+    let read = provider.seen().read;
+    assert_eq!(read, provider.batches(), "each file was read once");
+}
+
+#[test]
+fn a_run_killed_while_it_reads_a_file_reads_it_again() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    provider.seen().slowly = Some((20, Duration::from_millis(100)));
+    let sets = provider.sets();
+    let mut process = world.harness.process(&world.harness.at("out"), 2, &texts(&sets));
+    let mut child = process.stdout(Stdio::null()).spawn().expect("a process");
+    until(|| provider.seen().read > 0);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("a process").is_none(), "it reads");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let paid = world.harness.server.bill().all();
+    assert!(paid > 0, "the batch is answered and paid");
+    provider.seen().slowly = None;
+    world.harness.run("out", 2, &texts(&sets)).expect("a run");
+    world.holds("out", "killed while a file came");
+}
+
+#[test]
+fn a_stop_leaves_the_batch_with_the_provider_at_once() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    provider.seen().held = true;
+    let (sets, stop) = (provider.sets(), Stop::default());
+    let error = std::thread::scope(|scope| {
+        let run = scope.spawn(|| world.harness.run_until("out", 2, &texts(&sets), &stop));
+        until(|| provider.batches() > 0);
+        stop.raise(Error::new(ErrorKind::Interrupted, "enough"));
+        // The batch would be held for ever.
+        run.join().expect("no panic").expect_err("stopped")
+    });
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    let lines = provider.seen().lines;
+    world.runtime.block_on(provider.release());
+    again(&world, &sets).expect("a run");
+    world.holds("out", "stopped while a batch was out");
+    assert!(provider.seen().lines >= lines);
+}
+
+#[test]
+fn a_budget_that_ends_within_a_batch_is_kept_and_nothing_is_lost() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    let sets = provider.sets();
+    let most = world.asked / 2;
+    let bounded: Vec<String> = sets.iter().cloned().chain([format!("budget.calls={most}")]).collect();
+    let error = world.harness.run("out", 2, &texts(&bounded)).expect_err("spent");
+    assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+    assert!(world.harness.server.bill().all() <= most);
+    again(&world, &sets).expect("a run");
+    world.holds("out", "after a budget that ended");
+}
+
+#[test]
 fn expired_batches_and_lines_that_are_none_are_asked_again() {
     let world = World::new();
     let moods = [Mood::Expires, Mood::Garbles, Mood::Lost, Mood::Garbles, Mood::Expires, Mood::Expires];
@@ -132,17 +221,24 @@ fn a_batch_that_is_refused_ends_the_run_and_names_the_endpoint() {
     world.holds("out", "after a refusal");
 }
 
+/// Waits for something that comes within a minute.
+fn until(mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < Duration::from_mins(1), "it never comes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Starts a run, kills it once so many batches were submitted, and gives how many there were.
 fn killed(world: &World, provider: &Provider, batches: usize) -> usize {
     let sets = provider.sets();
     let mut process = world.harness.process(&world.harness.at("out"), 2, &texts(&sets));
     let mut child = process.stdout(Stdio::null()).spawn().expect("a process");
-    let start = Instant::now();
-    while provider.batches() < batches {
-        assert!(start.elapsed() < Duration::from_mins(1), "no batch comes");
+    until(|| {
         assert!(child.try_wait().expect("a process").is_none(), "it ended by itself");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+        provider.batches() >= batches
+    });
     // Long enough for the note of what was said, and not for more than that.
     std::thread::sleep(Duration::from_millis(150));
     child.kill().expect("killed");

@@ -248,7 +248,7 @@ fn desks(
     role: Role,
 ) -> Result<Vec<Desk>> {
     let mut by_kind: Vec<(bool, Vec<Backend>)> = Vec::new();
-    let mut kinds: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut kinds: BTreeSet<[bool; 2]> = BTreeSet::new();
     let mut identities: BTreeSet<&str> = BTreeSet::new();
     let mut settings: Vec<_> = shared.settings.endpoints_of(role)?.into_iter().collect();
     settings.sort_by_key(|(_, endpoint)| endpoint.priority);
@@ -259,7 +259,7 @@ fn desks(
             .ranked(settings.weight, settings.priority)
             .priced(settings.prices());
         let offers = endpoint.offers();
-        kinds.insert([offers.chat, offers.complete, offers.embed].map(u8::from).to_vec());
+        kinds.insert([offers.chat, offers.complete]);
         identities.insert(endpoint.identity_of(&example(role, offers)));
         let translates = translates(role, offers);
         match by_kind.iter_mut().find(|(kind, _)| *kind == translates) {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::llm::desk::Retry;
 use crate::llm::limiter::Limits;
 use crate::llm::money::Prices;
+use crate::llm::tokens::Counter;
 use crate::model::Lang;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -101,7 +102,10 @@ pub struct EndpointSettings {
     pub price_characters: Option<f64>,
     /// Price of a request that is answered, `0.0..=1e9`.
     pub price_request: Option<f64>,
-    /// batch: how asks are gathered; the rest is as with http. Limits per minute and `in_flight` are of no use there.
+    /// http: the `tokenizer.json` of the model. It counts the tokens of asks for limits, budgets and plans, and of replies
+    /// where the server counts none; a rule of thumb if absent. It cannot change a row, and is no part of any key.
+    pub tokenizer: Option<PathBuf>,
+    /// batch: how asks are gathered; the rest is as with http. Limits per minute and `in_flight` are refused there.
     pub batch: BatchSettings,
     /// embedded: folders of Bergamot (Firefox) models, one pair of languages each.
     pub folders: Vec<PathBuf>,
@@ -143,6 +147,7 @@ impl Default for EndpointSettings {
             price_output: None,
             price_characters: None,
             price_request: None,
+            tokenizer: None,
             batch: BatchSettings::default(),
             folders: Vec::new(),
             threads: None,
@@ -175,7 +180,13 @@ impl EndpointSettings {
     }
 
     fn check_embedded(&self, key: &str) -> Result<()> {
-        for (name, value) in [("url", &self.url), ("model", &self.model), ("key_env", &self.key_env)] {
+        let tokenizer = self.tokenizer.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        for (name, value) in [
+            ("url", &self.url),
+            ("model", &self.model),
+            ("key_env", &self.key_env),
+            ("tokenizer", &tokenizer),
+        ] {
             if !value.is_empty() {
                 return Err(Error::config(format!(
                     "setting without use: key={key}.{name}, because={key}.kind is \"embedded\", \
@@ -254,6 +265,9 @@ impl EndpointSettings {
                 return Err(of_no_use(name, "leave it out, and bound batch.rows"));
             }
         }
+        if self.in_flight != Self::default().in_flight {
+            return Err(of_no_use("in_flight", "leave it out: source.in_flight_rows bounds what waits"));
+        }
         self.batch.check(&format!("{key}.batch"))
     }
 
@@ -331,6 +345,15 @@ impl EndpointSettings {
             or_none(self.price_characters),
             or_none(self.price_request),
         )
+    }
+
+    /// What counts its tokens; `key` is where it stands in the settings. Embedded models count for themselves.
+    ///
+    /// # Errors
+    /// As [`Counter::open`].
+    pub fn counter(&self, key: &str) -> Result<Counter> {
+        let open = |path: &PathBuf| Counter::open(&format!("{key}.tokenizer"), path);
+        self.tokenizer.as_ref().map(open).transpose().map(Option::unwrap_or_default)
     }
 
     /// What may be in flight. Embedded models pace themselves.
@@ -439,6 +462,7 @@ mod tests {
             told(&EndpointSettings { requests_per_minute: Some(9), ..batch() }),
             told(&EndpointSettings { output_tokens_per_minute: Some(900), ..batch() }),
             told(&EndpointSettings { api: Api::Completions, ..batch() }),
+            told(&EndpointSettings { in_flight: 9, ..batch() }),
         ] {
             assert!(wrong.contains("kind is \"batch\"") && wrong.contains("remedy="), "{wrong}");
         }

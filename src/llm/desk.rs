@@ -9,7 +9,7 @@
 
 use super::endpoint::{Answer, Ask, Endpoint, Offers, Refusal, Role};
 use super::journal::{Entry, Flights, Journal, Landing, Seat, canonical, key_under};
-use super::tokens::{characters_of, most_of};
+use super::tokens::characters_of;
 use crate::error::Error;
 use crate::model::{Lang, Reason};
 use crate::stop::Stop;
@@ -177,7 +177,8 @@ impl Line {
             }
         }
         if let Some(peek) = &self.peek {
-            peek.missed(self.role, most_of(ask), characters_of(ask));
+            let most = route.first().map(|backend| backend.counter.most_of(ask)).unwrap_or_default();
+            peek.missed(self.role, most, characters_of(ask));
             return Err(Trouble::Row(Reason::GaveUp));
         }
         // Set aside until the answer is journaled: a budget that is spent waits for it.

@@ -3,6 +3,7 @@
 //! **Why**: a stage decides what to ask and what an answer is worth; where the model runs is a setting.
 //! An ask is plain data, so that the journal can name it by its hash and answer it again for nothing.
 
+use super::tokens::Counter;
 use crate::error::Error;
 use crate::model::{Lang, Reason};
 use serde::{Deserialize, Serialize};
@@ -252,6 +253,11 @@ pub trait Endpoint: Send + Sync {
     fn translates(&self, from: Lang, to: Lang) -> bool {
         let _ = (from, to);
         self.offers().translate
+    }
+
+    /// What counts the tokens of asks: a rule of thumb, if it does not know better.
+    fn counter(&self) -> Counter {
+        Counter::default()
     }
 
     /// Asks once.

@@ -3,13 +3,17 @@
 
 use crate::harness::models::loopback::serve;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,10 @@ pub(crate) struct Seen {
     pub(crate) late_lists: usize,
     /// Whether the batches are gone.
     pub(crate) gone: bool,
+    /// Files come in so many pieces, with a pause before each.
+    pub(crate) slowly: Option<(usize, Duration)>,
+    /// Files that somebody began to read.
+    pub(crate) read: usize,
 }
 
 /// A running provider; it ends with its runtime.
@@ -100,6 +108,19 @@ impl Provider {
         }
     }
 
+    /// Settings that send the vectors to it, too, to an endpoint of their own.
+    pub(crate) fn sets_of_vectors(&self) -> Vec<String> {
+        let mut sets = self.sets();
+        let of_vectors: Vec<String> = sets
+            .iter()
+            .filter_map(|set| set.strip_prefix("endpoints.b."))
+            .map(|set| format!("endpoints.v.{set}"))
+            .collect();
+        sets.extend(of_vectors);
+        sets.extend(["roles.embed=v".to_owned(), "endpoints.v.batch.endpoint=/v1/embeddings".to_owned()]);
+        sets
+    }
+
     /// Settings that send every role that chats to it.
     pub(crate) fn sets(&self) -> Vec<String> {
         let roles = ["translate", "instruct", "score", "localize"].map(|role| format!("roles.{role}=b"));
@@ -114,8 +135,8 @@ impl Provider {
         roles.into_iter().chain(endpoint.map(|line| format!("endpoints.b.{line}"))).collect()
     }
 
-    async fn answered(&self, body: &Value) -> Value {
-        let url = format!("{}/chat/completions", self.models);
+    async fn answered(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}/{path}", self.models);
         let sent = self.client.post(url).body(body.to_string()).send().await.expect("a reply");
         serde_json::from_slice(&sent.bytes().await.expect("a body")).expect("JSON")
     }
@@ -130,7 +151,8 @@ impl Provider {
         for (at, line) in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
             let line: Value = serde_json::from_slice(line).expect("a line of JSON");
             let id = &line["custom_id"];
-            assert_eq!((&line["method"], &line["url"]), (&"POST".into(), &"/v1/chat/completions".into()));
+            let path = if line["body"]["messages"].is_array() { "chat/completions" } else { "embeddings" };
+            assert_eq!((&line["method"], &line["url"]), (&"POST".into(), &format!("/v1/{path}").into()));
             let failed = |code: u16, said: &str| {
                 json!({ "custom_id": id, "response": { "status_code": code, "body": { "error": said } } })
                     .to_string()
@@ -151,7 +173,7 @@ impl Provider {
                         .to_string(),
                 ),
                 _ => {
-                    let body = self.answered(&line["body"]).await;
+                    let body = self.answered(path, &line["body"]).await;
                     let reply = json!({
                         "id": "r", "custom_id": id, "error": null, "response": { "status_code": 200, "body": body }
                     });
@@ -177,6 +199,43 @@ impl Provider {
     }
 }
 
+/// A body in pieces, with a pause before each of them if there are several.
+struct Pieces {
+    left: Vec<Bytes>,
+    pause: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pieces {
+    fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { left: vec![bytes.into()], pause: Duration::ZERO, sleep: None }
+    }
+
+    fn slowly(bytes: Bytes, (pieces, pause): (usize, Duration)) -> Self {
+        let length = bytes.len().div_ceil(pieces).max(1);
+        let left = bytes.chunks(length).rev().map(Bytes::copy_from_slice).collect();
+        Self { left, pause, sleep: Some(Box::pin(tokio::time::sleep(pause))) }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(sleep) = &mut self.sleep {
+            if sleep.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.sleep = Some(Box::pin(tokio::time::sleep(self.pause)));
+        }
+        Poll::Ready(self.left.pop().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
 fn told(held: &Held) -> Value {
     let errors = (held.status == "failed")
         .then(|| json!({ "data": [{ "code": "invalid_model", "message": "no such model" }] }));
@@ -186,7 +245,7 @@ fn told(held: &Held) -> Value {
     })
 }
 
-async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Response<Pieces>> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let form = request.headers()["content-type"].to_str().expect("text").to_owned();
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
@@ -217,21 +276,27 @@ async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Re
         }
         (Method::GET, ["batches", _]) if provider.seen().gone => {
             let gone = Response::builder().status(404);
-            return gone.body(Full::new(Bytes::from("{}"))).map_err(io::Error::other);
+            return gone.body(Pieces::whole("{}")).map_err(io::Error::other);
         }
         (Method::GET, ["batches", id]) => {
             told(provider.seen().batches.iter().find(|held| held.id == *id).expect("a batch"))
         }
         (Method::GET, ["files", id, "content"]) => {
-            let bytes = provider.seen().files[*id].clone();
-            return Response::builder().body(Full::new(Bytes::from(bytes))).map_err(io::Error::other);
+            let mut seen = provider.seen();
+            seen.read += 1;
+            let bytes = Bytes::from(seen.files[*id].clone());
+            let body = match seen.slowly {
+                Some(slowly) => Pieces::slowly(bytes, slowly),
+                None => Pieces::whole(bytes),
+            };
+            return Response::builder().body(body).map_err(io::Error::other);
         }
         other => panic!("no such request: {other:?}"),
     };
-    Response::builder().body(Full::new(Bytes::from(said.to_string()))).map_err(io::Error::other)
+    Response::builder().body(Pieces::whole(said.to_string())).map_err(io::Error::other)
 }
 
-async fn created(provider: &Provider, body: &[u8]) -> io::Result<Response<Full<Bytes>>> {
+async fn created(provider: &Provider, body: &[u8]) -> io::Result<Response<Pieces>> {
     let asked: Value = serde_json::from_slice(body).map_err(io::Error::other)?;
     assert_eq!(asked["completion_window"], "24h");
     let (held, mood, work) = {
@@ -255,10 +320,7 @@ async fn created(provider: &Provider, body: &[u8]) -> io::Result<Response<Full<B
     match mood {
         Mood::Lost => Err(io::Error::other("the connection breaks")),
         Mood::Silent => std::future::pending().await,
-        _ => {
-            let said = Bytes::from(told(&held).to_string());
-            Response::builder().body(Full::new(said)).map_err(io::Error::other)
-        }
+        _ => Response::builder().body(Pieces::whole(told(&held).to_string())).map_err(io::Error::other),
     }
 }
 

@@ -90,10 +90,21 @@ impl Harness {
 
     /// Runs in this process.
     pub(crate) fn run(&self, output: &str, workers: usize, sets: &[&str]) -> isogloss::Result<Outcome> {
+        self.run_until(output, workers, sets, &Stop::default())
+    }
+
+    /// As [`run`](Self::run), until it is done or stopped.
+    pub(crate) fn run_until(
+        &self,
+        output: &str,
+        workers: usize,
+        sets: &[&str],
+        stop: &Stop,
+    ) -> isogloss::Result<Outcome> {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let settings = Settings::load(&self.settings(&self.at(output), workers), &sets)?;
         let given = Given { endpoints: None, identifier: Some(Arc::new(ByScript)) };
-        curate(settings, given, self.runtime.handle(), &Stop::default())
+        curate(settings, given, self.runtime.handle(), stop)
     }
 
     /// A process that runs and ends with the code and the message of its error.

@@ -14,6 +14,11 @@ fn planned(plan: &serde_json::Value, field: &str) -> [u64; 4] {
     ["translate", "instruct", "score", "localize"].map(|role| asked_of(plan, role, field))
 }
 
+/// Knows no word, and takes whole texts for one.
+const ONE_TOKEN: &str = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+    "pre_tokenizer":null,"post_processor":null,"decoder":null,
+    "model":{"type":"WordLevel","vocab":{"?":0},"unk_token":"?"}}"#;
+
 #[test]
 fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     let Some(world) = World::new() else { return };
@@ -92,6 +97,13 @@ fn a_plan_tells_what_a_run_does_and_a_state_is_looked_after() {
     assert!(translate["langs"]["tur_Latn"].is_null(), "{more}");
     assert!(translate["hours"].as_f64().is_some_and(|hours| hours > 0.0), "{more}");
     assert_eq!(translate["langs"]["vie_Latn"]["hours"], translate["hours"], "one lang has all of it");
+
+    // To this tokenizer a message is one token: what is told to the system, and what is asked.
+    std::fs::write(at("tokenizer.json"), ONE_TOKEN).expect("written");
+    let counted = plan(&["--set", &format!("endpoints.m.tokenizer={}", at("tokenizer.json"))]);
+    let roles = counted["roles"].as_array().expect("roles");
+    let translate = roles.iter().find(|asked| asked["role"] == "translate").expect("a role");
+    assert_eq!(translate["cost"]["input_tokens"].as_u64(), Some(2 * calls), "{counted}");
 
     done(&["run", &at("run.toml")]);
     let shown = done(&["state", "show", &at("out")]);

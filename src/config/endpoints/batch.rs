@@ -19,7 +19,8 @@ pub struct BatchSettings {
     pub poll_seconds: f64,
     /// What the provider is told to take at most, as in `24h`.
     pub window: String,
-    /// What the lines of a batch are for, as the provider names it.
+    /// What the lines of a batch are for, as the provider names it; one that ends with `/embeddings` makes it an endpoint
+    /// of embeddings.
     pub endpoint: String,
 }
 
@@ -37,6 +38,11 @@ impl Default for BatchSettings {
 }
 
 impl BatchSettings {
+    /// Whether its lines ask for embeddings rather than chat.
+    pub fn embeds(&self) -> bool {
+        self.endpoint.ends_with("/embeddings")
+    }
+
     /// Checks ranges; `key` is where it stands in the settings.
     ///
     /// # Errors

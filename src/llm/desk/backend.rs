@@ -4,6 +4,7 @@ use super::Retry;
 use crate::llm::limiter::Limiter;
 use crate::llm::limiter::health::Health;
 use crate::llm::money::Prices;
+use crate::llm::tokens::Counter;
 use crate::llm::{Ask, Endpoint};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub struct Backend {
     pub(super) weight: u32,
     pub(super) priority: u32,
     pub(super) prices: Prices,
+    pub(super) counter: Counter,
 }
 
 impl Backend {
@@ -24,6 +26,7 @@ impl Backend {
     pub fn new(name: &str, endpoint: Arc<dyn Endpoint>, limiter: Arc<Limiter>, retry: Retry) -> Self {
         Self {
             name: name.to_owned(),
+            counter: endpoint.counter(),
             endpoint,
             limiter,
             retry,

@@ -9,7 +9,7 @@ use super::{Backend, Line, PATIENCE, Trouble};
 use crate::error::{Error, ErrorKind};
 use crate::llm::budget::Hold;
 use crate::llm::money::Money;
-use crate::llm::tokens::{characters_of, most_of};
+use crate::llm::tokens::characters_of;
 use crate::llm::{Ask, Refusal, Reply, Usage};
 use crate::model::Reason;
 use std::time::Duration;
@@ -66,7 +66,9 @@ impl<'a> Tries<'a> {
 
     /// The answer, and who gave it. `seed` sets the waits apart.
     pub(super) async fn ask(mut self, ask: &Ask, seed: u128) -> Result<Paid<'a>, Trouble> {
-        let (most, characters) = (most_of(ask), characters_of(ask));
+        let characters = characters_of(ask);
+        // Counted once by each endpoint that is asked.
+        let mut counts: Vec<Option<Usage>> = vec![None; self.route.len()];
         let line = self.line;
         let retry = self.route.first().map(|first| first.retry).unwrap_or_default();
         let (mut waits, mut short) = (retry.waits(seed), retry.short_waits(seed));
@@ -75,6 +77,10 @@ impl<'a> Tries<'a> {
                 return Err(Trouble::Run(Error::new(ErrorKind::Interrupted, "stopped while asking")));
             }
             let Some((at, backend)) = self.choose() else { return Err(self.nobody_left()) };
+            let most = match counts.get_mut(at) {
+                Some(count) => *count.get_or_insert_with(|| backend.counter.most_of(ask)),
+                None => backend.counter.most_of(ask),
+            };
             let health = backend.health();
             let pauses = health.pauses();
             let turn = backend.limiter.enter(most).await;

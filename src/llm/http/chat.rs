@@ -1,12 +1,11 @@
 //! Chat completions, as OpenAI, vLLM, `SGLang`, llama.cpp, Ollama and TGI speak them.
 
 use super::endpoint::HttpEndpoint;
-use super::wire::Wire;
 use crate::config::endpoints::{SchemaMode, TokenLimit};
 use crate::error::Error;
-use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Finish, Refusal, Reply, Token, Usage};
 use crate::model::Reason;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -57,8 +56,12 @@ pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
 /// # Errors
 /// A [`Refusal`] of an ask that is no turn.
 pub(super) fn written(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Vec<u8>, Refusal> {
-    let body = body(endpoint, ask)?;
-    serde_json::to_vec(&body)
+    encoded(&body(endpoint, ask)?)
+}
+
+/// A request as JSON.
+pub(super) fn encoded(body: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    serde_json::to_vec(body)
         .map_err(|cause| Refusal::Fatal(Error::bug("request not written as JSON").because(cause)))
 }
 
@@ -67,18 +70,22 @@ pub(super) fn written(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Vec<u8>, Ref
 /// # Errors
 /// As [`ask`].
 pub(super) fn understood(endpoint: &HttpEndpoint, ask: &Ask, reply: Value) -> Result<Reply, Refusal> {
+    said(endpoint, ask, page_of(reply)?)
+}
+
+/// A reply that came another way; one that is not understood is billed as far as it counts.
+pub(super) fn page_of<T: DeserializeOwned>(reply: Value) -> Result<T, Refusal> {
     let usage = reply.get("usage").cloned();
-    let page: Page = serde_json::from_value(reply).map_err(|cause| {
+    serde_json::from_value(reply).map_err(|cause| {
         let billed: Option<Count> = usage.and_then(|usage| serde_json::from_value(usage).ok());
         let refusal = Refusal::Transient(Reason::Garbled, format!("reply not understood: {cause}"));
         of_no_use(refusal, billed.map(|count| count.or(Usage::default)))
-    })?;
-    said(endpoint, ask, page)
+    })
 }
 
 fn said(endpoint: &HttpEndpoint, ask: &Ask, page: Page) -> Result<Reply, Refusal> {
     let billed = page.usage.map(|count| count.or(Usage::default));
-    let reply = endpoint.same_model(page.model.as_deref()).and_then(|()| page.reply(&endpoint.wire, ask));
+    let reply = endpoint.same_model(page.model.as_deref()).and_then(|()| page.reply(endpoint, ask));
     reply.map_err(|refusal| of_no_use(refusal, billed))
 }
 
@@ -234,9 +241,9 @@ impl Count {
 }
 
 impl Page {
-    fn reply(self, wire: &Wire, ask: &Ask) -> Result<Reply, Refusal> {
+    fn reply(self, endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
         if let Some(error) = self.error.filter(|error| !error.is_null()) {
-            return Err(wire.told(&error));
+            return Err(endpoint.wire.told(&error));
         }
         let Some(choice) = self.choices.into_iter().flatten().next() else {
             return Err(Refusal::Transient(Reason::Garbled, "reply without a choice".to_owned()));
@@ -254,7 +261,9 @@ impl Page {
             Some(refusal) if text.is_empty() => (refusal, true),
             _ => (text, false),
         };
-        let usage = counted(self.usage, || guessed(ask, &text));
+        let counter = &endpoint.counter;
+        let guessed = || Usage { input_tokens: counter.input_of(ask), output_tokens: counter.count(&text) };
+        let usage = counted(self.usage, guessed);
         let (text, thinking) = thought_through(text);
         let finish = match choice.finish_reason.as_deref() {
             Some("length" | "max_tokens" | "model_length") => Finish::Length,
@@ -277,14 +286,6 @@ fn thought_through(text: String) -> (String, bool) {
             None => (String::new(), true),
         },
     }
-}
-
-fn guessed(ask: &Ask, text: &str) -> Usage {
-    let input_tokens = match ask {
-        Ask::Chat { system, user, .. } => count_of(system) + count_of(user),
-        _ => 0,
-    };
-    Usage { input_tokens, output_tokens: count_of(text) }
 }
 
 /// Likeliest first; servers send them so, mostly.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::EndpointSettings;
 use crate::config::endpoints::Kind;
-use crate::llm::Role;
+use crate::llm::{Endpoint, Role};
 
 fn endpoint(set: impl Fn(&mut EndpointSettings)) -> HttpEndpoint {
     let mut settings = EndpointSettings {
@@ -33,7 +33,7 @@ fn sent(endpoint: &HttpEndpoint, ask: &Ask) -> Value {
 }
 
 fn read(page: &str) -> Result<Reply, Refusal> {
-    serde_json::from_str::<Page>(page).expect("json").reply(&endpoint(|_| {}).wire, &turn(None, true))
+    serde_json::from_str::<Page>(page).expect("json").reply(&endpoint(|_| {}), &turn(None, true))
 }
 
 #[test]
@@ -144,4 +144,24 @@ fn counts_that_are_missing_are_guessed() {
     let nothing = r#"{"choices":[{"message":{"content":"four words of text"}}],"usage":{"prompt_tokens":null,"completion_tokens":0}}"#;
     let usage = read(nothing).expect("a reply").usage;
     assert_eq!((usage.input_tokens, usage.output_tokens), (4, 5));
+}
+
+#[test]
+fn a_tokenizer_counts_what_the_server_does_not() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("tokenizer.json");
+    std::fs::write(&path, crate::llm::tokens::tests::WORDS).expect("written");
+    let endpoint = endpoint(|settings| settings.tokenizer = Some(path.clone()));
+    let ask = turn(None, false);
+    let usage = |page: &str| {
+        let page: Page = serde_json::from_str(page).expect("json");
+        let usage = page.reply(&endpoint, &ask).expect("a reply").usage;
+        (usage.input_tokens, usage.output_tokens)
+    };
+    // `sys`, `user`, `text`.
+    assert_eq!(usage(r#"{"choices":[{"message":{"content":"four words of text"}}]}"#), (3, 4));
+    let told =
+        r#"{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":40,"completion_tokens":7}}"#;
+    assert_eq!(usage(told), (40, 7));
+    assert_eq!(endpoint.counter().most_of(&ask).input_tokens, 3);
 }

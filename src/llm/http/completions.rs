@@ -5,9 +5,7 @@
 
 use super::chat::{Count, counted, of_no_use};
 use super::endpoint::HttpEndpoint;
-use super::wire::Wire;
 use crate::error::Error;
-use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Ask, Completion, Refusal, Reply, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -94,7 +92,7 @@ pub async fn ask(endpoint: &HttpEndpoint, ask: &Ask) -> Result<Reply, Refusal> {
     let page: Page = endpoint.wire.post(&endpoint.urls.completions, &body).await?;
     let billed = page.usage.map(|count| count.or(Usage::default));
     let same = endpoint.same_model(page.model.as_deref());
-    let reply = same.and_then(|()| page.reply(&endpoint.wire, ask, &prompts));
+    let reply = same.and_then(|()| page.reply(endpoint, ask, &prompts));
     reply.map_err(|refusal| of_no_use(refusal, billed))
 }
 
@@ -103,9 +101,9 @@ fn garbled(what: &str) -> Refusal {
 }
 
 impl Page {
-    fn reply(self, wire: &Wire, ask: &Ask, prompts: &[String]) -> Result<Reply, Refusal> {
+    fn reply(self, endpoint: &HttpEndpoint, ask: &Ask, prompts: &[String]) -> Result<Reply, Refusal> {
         if let Some(error) = self.error.filter(|error| !error.is_null()) {
-            return Err(wire.told(&error));
+            return Err(endpoint.wire.told(&error));
         }
         let mut choices = self.choices.unwrap_or_default();
         // In the order of the prompts, whatever order they finished in.
@@ -114,13 +112,14 @@ impl Page {
         if choices.len() != prompts.len() || !ordered {
             return Err(garbled("are not one per prompt"));
         }
-        let input_tokens = prompts.iter().map(|prompt| count_of(prompt)).sum();
-        let output_tokens = match ask {
-            Ask::LogProb { .. } => 0,
-            _ => choices.iter().map(|choice| count_of(&choice.text)).sum(),
+        let guessed = || Usage {
+            input_tokens: endpoint.counter.input_of(ask),
+            output_tokens: match ask {
+                Ask::LogProb { .. } => 0,
+                _ => choices.iter().map(|choice| endpoint.counter.count(&choice.text)).sum(),
+            },
         };
-        let guessed = Usage { input_tokens, output_tokens };
-        let usage = counted(self.usage, || guessed);
+        let usage = counted(self.usage, guessed);
         let answer = match ask {
             Ask::LogProb { contexts, text, most_tokens } => {
                 let pairs = choices.iter().zip(contexts);
@@ -183,7 +182,7 @@ mod tests {
         };
         let endpoint = HttpEndpoint::open("base", &settings).expect("opens");
         let page: Page = serde_json::from_str(page).expect("json");
-        page.reply(&endpoint.wire, ask, &vec![String::new(); prompts])
+        page.reply(&endpoint, ask, &vec![String::new(); prompts])
     }
 
     #[test]

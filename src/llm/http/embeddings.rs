@@ -1,9 +1,8 @@
 //! Embeddings, as floats or base64, made unit vectors of int8.
 
 use super::base64;
-use super::chat::{Count, counted, of_no_use};
+use super::chat::{Count, counted, of_no_use, page_of};
 use super::endpoint::HttpEndpoint;
-use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Refusal, Reply, Usage};
 use crate::model::Reason;
 use serde::{Deserialize, Serialize};
@@ -45,11 +44,33 @@ enum Vector {
 /// # Errors
 /// A [`Refusal`].
 pub async fn ask(endpoint: &HttpEndpoint, text: &str) -> Result<Reply, Refusal> {
-    let body = Body { model: &endpoint.model, input: text, extra: &endpoint.extra };
-    let page: Page = endpoint.wire.post(&endpoint.urls.embeddings, &body).await?;
+    said(endpoint, text, endpoint.wire.post(&endpoint.urls.embeddings, &body(endpoint, text)).await?)
+}
+
+fn body<'a>(endpoint: &'a HttpEndpoint, text: &'a str) -> Body<'a> {
+    Body { model: &endpoint.model, input: text, extra: &endpoint.extra }
+}
+
+/// The body of a request, as JSON.
+///
+/// # Errors
+/// [`Refusal::Fatal`] if it cannot be written.
+pub(super) fn written(endpoint: &HttpEndpoint, text: &str) -> Result<Vec<u8>, Refusal> {
+    super::chat::encoded(&body(endpoint, text))
+}
+
+/// What a reply that came another way says.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn understood(endpoint: &HttpEndpoint, text: &str, reply: Value) -> Result<Reply, Refusal> {
+    said(endpoint, text, page_of(reply)?)
+}
+
+fn said(endpoint: &HttpEndpoint, text: &str, page: Page) -> Result<Reply, Refusal> {
     let billed = page.usage.map(|count| count.or(Usage::default));
-    let guessed = Usage { input_tokens: count_of(text), output_tokens: 0 };
-    let usage = counted(page.usage, || guessed);
+    let guessed = || Usage { input_tokens: endpoint.counter.count(text), output_tokens: 0 };
+    let usage = counted(page.usage, guessed);
     let vector = vector_of(endpoint, &page).map_err(|refusal| of_no_use(refusal, billed))?;
     Ok(Reply { answer: Answer::Vector(vector), usage })
 }

@@ -4,6 +4,7 @@ use super::{chat, completions, embeddings, translate, wire::Wire};
 use crate::config::EndpointSettings;
 use crate::config::endpoints::{Api, SchemaMode, TokenLimit};
 use crate::error::{Error, Result};
+use crate::llm::tokens::Counter;
 use crate::llm::{Ask, Endpoint, Offers, Pending, Refusal, Reply};
 use crate::model::{Lang, Reason};
 use reqwest::Url;
@@ -19,6 +20,7 @@ pub struct HttpEndpoint {
     pub(super) token_limit: TokenLimit,
     pub(super) extra: Map<String, Value>,
     pub(super) urls: Urls,
+    pub(super) counter: Counter,
     api: Api,
     identity: String,
     answers_as: Vec<String>,
@@ -61,6 +63,7 @@ impl HttpEndpoint {
             token_limit: settings.token_limit,
             extra,
             urls,
+            counter: settings.counter(&format!("endpoints.{name}"))?,
             api: settings.api,
             answers_as: settings.answers_as.clone(),
             pairs: settings.lang_pairs(),
@@ -141,6 +144,10 @@ impl Endpoint for HttpEndpoint {
             Api::Chat | Api::Completions => false,
         };
         known && (self.pairs.is_empty() || self.pairs.contains(&(from, to)))
+    }
+
+    fn counter(&self) -> Counter {
+        self.counter.clone()
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Reply, Refusal>> {

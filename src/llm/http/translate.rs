@@ -1,7 +1,6 @@
 //! Translation as `LibreTranslate` and apertium-apy speak it: `POST /translate`, the key in the body.
 
 use super::endpoint::HttpEndpoint;
-use crate::llm::tokens::count_of;
 use crate::llm::{Answer, Refusal, Reply, Usage};
 use crate::model::Lang;
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ pub async fn ask(endpoint: &HttpEndpoint, from: Lang, to: Lang, text: &str) -> R
         extra: &endpoint.extra,
     };
     let page: Page = endpoint.wire.post(&endpoint.urls.translate, &body).await?;
-    let usage = Usage { input_tokens: count_of(text), output_tokens: count_of(&page.text) };
+    let usage = spent(endpoint, text, &page.text);
     Ok(Reply { answer: Answer::Text(page.text), usage })
 }
 
@@ -70,8 +69,13 @@ pub async fn ask_apertium(
     fields.extend(endpoint.wire.key().map(|key| ("key", key.reveal())));
     let page: Apertium = endpoint.wire.post_form(&endpoint.urls.translate, &fields).await?;
     let text_of = page.data.text;
-    let usage = Usage { input_tokens: count_of(text), output_tokens: count_of(&text_of) };
+    let usage = spent(endpoint, text, &text_of);
     Ok(Reply { answer: Answer::Text(text_of), usage })
+}
+
+/// Translators count nothing.
+fn spent(endpoint: &HttpEndpoint, read: &str, written: &str) -> Usage {
+    Usage { input_tokens: endpoint.counter.count(read), output_tokens: endpoint.counter.count(written) }
 }
 
 /// The code of three letters, as in `spa`.

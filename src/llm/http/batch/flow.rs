@@ -25,7 +25,9 @@ const LOOKS: u32 = 4;
 pub(super) struct Flow {
     pub(super) http: HttpEndpoint,
     name: String,
-    /// Address and model.
+    /// Whether its batches are of embeddings.
+    pub(super) embeds: bool,
+    /// Address, model and what is asked.
     of: String,
     urls: Urls,
     ledger: Ledger,
@@ -66,9 +68,11 @@ impl Flow {
         settings: &EndpointSettings,
         state: &Path,
     ) -> Result<Self> {
+        let whose = format!("{} {}", settings.url.trim_end_matches('/'), http.identity());
         Ok(Self {
             name: name.to_owned(),
-            of: format!("{} {}", settings.url.trim_end_matches('/'), http.identity()),
+            embeds: settings.batch.embeds(),
+            of: if settings.batch.embeds() { format!("{whose} embeddings") } else { whose },
             urls: Urls::of(&http.wire)?,
             ledger: Ledger::of(state),
             settings: settings.batch.clone(),

@@ -7,7 +7,7 @@
 use super::lines::{self, Spot};
 use crate::error::{Error, Result};
 use crate::llm::journal::Journal;
-use crate::sink::file::{away, replace, unfinished};
+use crate::sink::file::{TEMPORARY, away, replace, unfinished};
 use crate::sink::names::hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,14 +95,8 @@ impl Ledger {
     /// # Errors
     /// A note that is damaged: what it stands for may be paid for.
     pub(super) fn all(&self) -> Result<Vec<Note>> {
-        let unreadable = |cause| away("folder unreadable", &self.folder, cause);
-        let entries = match fs::read_dir(&self.folder) {
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(unreadable)?,
-        };
         let mut notes = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(unreadable)?.path();
+        for path in self.files()? {
             if path.extension().is_none_or(|ending| ending != "json") {
                 continue;
             }
@@ -126,6 +120,29 @@ impl Ledger {
         let path = self.folder.join(format!("{tag}.lines{}", unfinished()));
         File::create(&path).map_err(|cause| away("file not made", &path, cause))?;
         Ok(path)
+    }
+
+    /// Removes files that are not whole, of other processes: the state has one writer.
+    fn sweep(&self) -> Result<()> {
+        for path in self.files()? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.ends_with(TEMPORARY) && !name.ends_with(unfinished()) {
+                fs::remove_file(&path).map_err(|cause| away("unfinished file not removed", &path, cause))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths of all that lies in the folder.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let unreadable = |cause| away("folder unreadable", &self.folder, cause);
+        match fs::read_dir(&self.folder) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => {
+                let paths = entries.map_err(unreadable)?.map(|entry| entry.map(|entry| entry.path()));
+                paths.collect::<Result<_, _>>().map_err(unreadable)
+            }
+        }
     }
 
     /// Gives it its name, for good, and notes that the batch is collected.
@@ -173,12 +190,13 @@ impl Ledger {
     }
 }
 
-/// Removes what was collected of batches whose answers the journal has, all of them.
+/// Removes what was collected of batches whose answers the journal has, all of them, and what a killed run left unfinished.
 ///
 /// # Errors
 /// As [`Journal::get`]; a note that is damaged.
 pub fn tidy(state: &Path, journal: &Journal) -> Result<()> {
     let ledger = Ledger::of(state);
+    ledger.sweep()?;
     for note in ledger.all()?.into_iter().filter(|note| note.collected) {
         let mut needed = false;
         for (key, spot) in ledger.spots(&note, MOST_LINE)? {

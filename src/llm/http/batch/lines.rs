@@ -1,7 +1,7 @@
 //! The lines of a batch: one request each on the way out, one reply each on the way back.
 
 use super::super::status::{refusal, spoken};
-use super::super::{HttpEndpoint, chat};
+use super::super::{HttpEndpoint, chat, embeddings};
 use crate::error::Error;
 use crate::llm::{Ask, Refusal, Reply};
 use crate::model::Reason;
@@ -118,9 +118,10 @@ pub(super) fn understood(endpoint: &HttpEndpoint, ask: &Ask, line: &[u8]) -> Res
         Refusal::Transient(Reason::Garbled, format!("line of a batch not understood: {cause}"))
     })?;
     match (line.response, line.error.filter(|error| !error.is_null())) {
-        (Some(response), _) if (200..300).contains(&response.status_code) => {
-            chat::understood(endpoint, ask, response.body)
-        }
+        (Some(response), _) if (200..300).contains(&response.status_code) => match ask {
+            Ask::Embed { text } => embeddings::understood(endpoint, text, response.body),
+            _ => chat::understood(endpoint, ask, response.body),
+        },
         (Some(response), _) => {
             let said = endpoint.wire.said(response.body.to_string().as_bytes());
             let status = StatusCode::from_u16(response.status_code);

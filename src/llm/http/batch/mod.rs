@@ -1,4 +1,4 @@
-//! Chat by the batch API of providers: asks are gathered into a file, submitted, and answered within a day, at half the price
+//! Chat, or embeddings, by the batch API of providers: asks are gathered into a file, submitted, and answered within a day, at half the price
 //! with most of them.
 //!
 //! **Why**: a corpus has time, and the price of a model is what it costs. An ask waits here until its batch is collected;
@@ -16,10 +16,11 @@ mod tests;
 pub use ledger::tidy;
 
 use super::HttpEndpoint;
-use super::chat;
+use super::{chat, embeddings};
 use crate::config::EndpointSettings;
 use crate::error::Result;
 use crate::llm::journal::{canonical, key_under};
+use crate::llm::tokens::Counter;
 use crate::llm::{Ask, Endpoint, Offers, Pending, Refusal, Reply};
 use flow::Flow;
 use std::path::Path;
@@ -49,13 +50,21 @@ impl Endpoint for BatchEndpoint {
     }
 
     fn offers(&self) -> Offers {
-        Offers { chat: true, ..Offers::default() }
+        let embed = self.flow.embeds;
+        Offers { chat: !embed, embed, ..Offers::default() }
+    }
+
+    fn counter(&self) -> Counter {
+        self.flow.http.counter.clone()
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Reply, Refusal>> {
         Box::pin(async move {
             let key = key_under(self.identity(), &canonical(ask).map_err(Refusal::Fatal)?);
-            let body = chat::written(&self.flow.http, ask)?;
+            let body = match ask {
+                Ask::Embed { text } => embeddings::written(&self.flow.http, text)?,
+                _ => chat::written(&self.flow.http, ask)?,
+            };
             let line = self.flow.answer(key, &body).await?;
             lines::understood(&self.flow.http, ask, &line)
         })
