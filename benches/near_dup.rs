@@ -11,6 +11,7 @@ mod near_dup_set;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
+use isogloss::config::{Mode, StateSettings};
 use isogloss::dedup::{Settings, dedup};
 use isogloss::source::list::list;
 use isogloss::stop::Stop;
@@ -35,8 +36,8 @@ const UNLIKE: f64 = 0.65;
 
 fn main() {
     let flags: Vec<String> = std::env::args().skip(1).filter(|flag| !flag.starts_with("--")).collect();
-    if let [input, output, workers] = &flags[..] {
-        return child(input, output, workers.parse().unwrap());
+    if let [input, output, workers, mode] = &flags[..] {
+        return child(input, output, workers.parse().unwrap(), mode);
     }
     let documents = flags.first().map_or(50_000, |flag| flag.parse().unwrap());
     let runs = flags.get(1).map_or(5, |flag| flag.parse().unwrap());
@@ -44,19 +45,23 @@ fn main() {
     let (decoding, text) = decoded(&set.one);
     println!("decoding the text alone, one core: {:.0} MB/s ({text} bytes)", text as f64 / decoding / 1e6);
     let output = tempfile::tempdir().unwrap();
-    for (name, input, workers) in [
-        ("one_file", &set.one, 2),
-        ("one_file", &set.one, 1),
-        ("16_files", &set.many, 2),
-        ("16_files", &set.many, 1),
+    for (name, input, workers, mode) in [
+        ("one_file", &set.one, 2, "durable"),
+        ("one_file", &set.one, 1, "durable"),
+        ("16_files", &set.many, 2, "durable"),
+        ("16_files", &set.many, 1, "durable"),
+        ("one_file", &set.one, 2, "memory"),
+        ("one_file", &set.one, 1, "memory"),
+        ("16_files", &set.many, 2, "memory"),
+        ("16_files", &set.many, 1, "memory"),
     ] {
-        let into = output.path().join(format!("{name}-{workers}"));
-        let mut seen: Vec<Seen> = (0..runs).map(|_| started(input, &into, workers)).collect();
+        let into = output.path().join(format!("{name}-{workers}-{mode}"));
+        let mut seen: Vec<Seen> = (0..runs).map(|_| started(input, &into, workers, mode)).collect();
         seen.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let (best, median) = (&seen[0], &seen[seen.len() / 2]);
         let peak = seen.iter().map(|seen| seen.peak).max().unwrap_or(0);
         println!(
-            "{name}, {workers} workers: best {:.0} documents/s ({:.0} MB/s, {:.2} s of CPU), median {:.0} documents/s; peak {:.0} MB",
+            "{name}, {workers} workers, {mode}: best {:.0} documents/s ({:.0} MB/s, {:.2} s of CPU), median {:.0} documents/s; peak {:.0} MB",
             documents as f64 / best.seconds,
             set.bytes as f64 / best.seconds / 1e6,
             best.cpu,
@@ -70,11 +75,11 @@ fn main() {
             ("peak_memory", peak as f64, "bytes"),
         ] {
             println!(
-                r#"{{"name":"near_dup/{what}","value":{value:.3},"unit":"{unit}","input":"{name}","workers":{workers},"documents":{documents},"bytes":{},"runs":{runs}}}"#,
+                r#"{{"name":"near_dup/{what}","value":{value:.3},"unit":"{unit}","input":"{name}","workers":{workers},"state":"{mode}","documents":{documents},"bytes":{},"runs":{runs}}}"#,
                 set.bytes
             );
         }
-        if (name, workers) == ("one_file", 2) {
+        if (name, workers, mode) == ("one_file", 2, "durable") {
             judged(&set, &into, documents);
         }
     }
@@ -82,14 +87,26 @@ fn main() {
         let kept = |name: &str| std::fs::read(output.path().join(name).join("kept.parquet")).unwrap();
         kept(a) == kept(b)
     };
-    assert!(same("one_file-2", "one_file-1") && same("16_files-2", "16_files-1"), "workers change the list");
+    for name in ["one_file", "16_files"] {
+        let first = format!("{name}-2-durable");
+        for other in ["1-durable", "2-memory", "1-memory"] {
+            assert!(same(&first, &format!("{name}-{other}")), "workers or state change the list: {other}");
+        }
+    }
+    grown(&set, output.path(), documents);
 }
 
 /// One run: prints seconds, seconds of CPU and peak memory.
-fn child(input: &str, output: &str, workers: usize) {
+fn child(input: &str, output: &str, workers: usize, mode: &str) {
     let start = Instant::now();
-    let settings =
-        Settings { input: vec![input.to_owned()], output: output.into(), workers, ..Settings::default() };
+    let mode = if mode == "memory" { Mode::Memory } else { Mode::Durable };
+    let settings = Settings {
+        input: vec![input.to_owned()],
+        output: output.into(),
+        workers,
+        state: StateSettings { mode, ..StateSettings::default() },
+        ..Settings::default()
+    };
     dedup(settings, &Stop::default()).unwrap();
     println!(
         "{} {} {}",
@@ -105,10 +122,41 @@ struct Seen {
     peak: u64,
 }
 
-fn started(input: &Path, output: &Path, workers: usize) -> Seen {
+/// The last of 16 files comes to the 15 before: the cost of a delta beside that of the whole.
+fn grown(set: &Set, output: &Path, documents: u64) {
+    let (input, into) = (output.join("grown"), output.join("grown-out"));
+    std::fs::create_dir(&input).unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(&set.many).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let (last, before) = files.split_last().unwrap();
+    for file in before {
+        std::fs::copy(file, input.join(file.file_name().unwrap())).unwrap();
+    }
+    let whole = goes_on(&input, &into, 2, "durable");
+    std::fs::copy(last, input.join(last.file_name().unwrap())).unwrap();
+    let delta = goes_on(&input, &into, 2, "durable");
+    println!(
+        "the last of {} files, {documents} documents: {:.3} s beside {:.3} s for those before; {:.2} s of CPU beside {:.2} s",
+        files.len(),
+        delta.seconds,
+        whole.seconds,
+        delta.cpu,
+        whole.cpu
+    );
+    println!(
+        r#"{{"name":"near_dup/delta","value":{:.4},"unit":"s","before":{:.4},"cpu":{:.3},"documents":{documents}}}"#,
+        delta.seconds, whole.seconds, delta.cpu
+    );
+}
+
+fn started(input: &Path, output: &Path, workers: usize, mode: &str) -> Seen {
     let _ = std::fs::remove_dir_all(output);
+    goes_on(input, output, workers, mode)
+}
+
+fn goes_on(input: &Path, output: &Path, workers: usize, mode: &str) -> Seen {
     let this = std::env::current_exe().unwrap();
-    let ended = Command::new(this).args([input, output]).arg(workers.to_string()).output().unwrap();
+    let ended = Command::new(this).args([input, output]).arg(workers.to_string()).arg(mode).output().unwrap();
     let said = String::from_utf8(ended.stdout).unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let mut numbers = said.split_whitespace().map(|number| number.parse::<f64>().unwrap());

@@ -310,14 +310,19 @@ impl Settings {
 
     /// As [`fingerprint`](Self::fingerprint), of the settings under these keys (dotted) alone.
     pub(crate) fn fingerprint_of(&self, keys: &[&str]) -> Result<u128> {
-        let table = Value::Table(canonical(self, &FREE)?);
-        let mut text = String::new();
-        for key in keys {
-            let value = key.split('.').try_fold(&table, |value, part| value.get(part));
-            text.push_str(&format!("{key}={}\n", value.map(Value::to_string).unwrap_or_default()));
-        }
-        Ok(xxh3_128(text.as_bytes()))
+        fingerprint_of(self, &FREE, keys)
     }
+}
+
+/// 128-bit xxh3 of the settings under these keys, less those that are free.
+pub(crate) fn fingerprint_of<T: Serialize>(settings: &T, free: &[&str], keys: &[&str]) -> Result<u128> {
+    let table = Value::Table(canonical(settings, free)?);
+    let mut text = String::new();
+    for key in keys {
+        let value = key.split('.').try_fold(&table, |value, part| value.get(part));
+        text.push_str(&format!("{key}={}\n", value.map(Value::to_string).unwrap_or_default()));
+    }
+    Ok(xxh3_128(text.as_bytes()))
 }
 
 /// The number of workers is in its range.

@@ -1,20 +1,36 @@
 //! `isogloss dedup` against brute force: sets of windows, every pair, union-find. Nothing of the stages is used here.
 
+#![expect(clippy::disallowed_methods, reason = "a test tells a process what to do")]
 #![expect(clippy::unwrap_used, reason = "a test that finds its own data broken should panic")]
 
 #[path = "dedup/made.rs"]
 mod made;
 
+use isogloss::config::{Mode, StateSettings};
 use isogloss::dedup::{Outcome, Settings, dedup};
+use isogloss::points;
 use isogloss::stop::Stop;
 use made::{Document, documents, listed, shard_of, write};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn run(input: &Path, output: &Path, workers: usize, rows: bool) -> Outcome {
+    run_with(input, output, workers, rows, Mode::Durable)
+}
+
+/// Everything is read, and nothing is known of the run before.
+fn scratch(input: &Path, output: &Path) -> Outcome {
+    run_with(input, output, 1, true, Mode::Memory)
+}
+
+fn run_with(input: &Path, output: &Path, workers: usize, rows: bool, mode: Mode) -> Outcome {
     let settings = Settings {
+        // Little enough to be sorted on disk.
+        state: StateSettings { mode, sort_bytes: 1 << 16 },
         input: vec![input.display().to_string()],
         output: output.to_path_buf(),
         workers,
@@ -138,6 +154,154 @@ proptest! {
         let one = bytes(1);
         prop_assert!(one == bytes(2), "2 workers");
         prop_assert!(one == bytes(3), "3 workers");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5))]
+    /// Shards come, are replaced and go; one may stand twice, under two names.
+    #[test]
+    fn a_delta_leaves_the_lists_of_a_run_from_scratch(
+        seed in any::<u64>(),
+        steps in prop::collection::vec((prop::collection::vec((0..6usize, 0..12usize), 1..4), 1..4usize), 3..7),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (pool, input) = (folder.path().join("pool"), folder.path().join("in"));
+        write(&pool, &documents(seed, 240), 8);
+        fs::create_dir_all(&input).unwrap();
+        let mut lies: BTreeMap<usize, usize> = BTreeMap::new();
+        for (at, (changes, workers)) in steps.into_iter().enumerate() {
+            let before = lies.clone();
+            for (slot, part) in changes {
+                let path = input.join(format!("{slot}.parquet"));
+                if part < 8 {
+                    fs::copy(pool.join(format!("{part}.parquet")), path).unwrap();
+                    lies.insert(slot, part);
+                } else if lies.len() > 1 && lies.remove(&slot).is_some() {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+            if lies.is_empty() {
+                continue;
+            }
+            let outcome = run(&input, &folder.path().join("out"), workers, true);
+            let fresh = scratch(&input, &folder.path().join(format!("scratch-{at}")));
+            prop_assert_eq!(outcome.list.digest, fresh.list.digest, "step {}", at);
+            prop_assert_eq!(&outcome.list.counts, &fresh.list.counts);
+            // What stands as it was is not read again.
+            let groups = |(slot, _): (&usize, &usize)| made::row_groups(&input.join(format!("{slot}.parquet")));
+            let new = lies.iter().filter(|(slot, part)| before.get(slot) != Some(part)).map(groups).sum::<usize>();
+            prop_assert_eq!((outcome.row_groups_read, outcome.ran), (new, lies != before));
+            prop_assert_eq!(fresh.row_groups_read, lies.iter().map(groups).sum::<usize>());
+        }
+    }
+}
+
+#[test]
+fn another_setting_costs_what_it_must_and_a_state_that_is_gone_is_built_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    write(&input, &documents(21, 160), 4);
+    let groups = |numbers: std::ops::Range<usize>| -> usize {
+        numbers.map(|at| made::row_groups(&input.join(format!("{at}.parquet")))).sum()
+    };
+    let all = groups(0..4);
+    assert_eq!(run(&input, &output, 2, true).row_groups_read, all);
+    let with = |set: &str| {
+        let sets = [set.to_owned(), "state.sort_bytes=65536".to_owned()];
+        let settings = Settings {
+            input: vec![input.display().to_string()],
+            output: output.clone(),
+            rows: true,
+            ..Settings::parse(&sets).unwrap()
+        };
+        dedup(settings, &Stop::default()).unwrap()
+    };
+    // Another threshold reads nothing; another shape of signatures reads everything.
+    let loose = with("dedup.least_resemblance=0.9");
+    assert_eq!((loose.ran, loose.row_groups_read), (true, 0));
+    assert_eq!(with("sign.bands=18").row_groups_read, all);
+    let back = run(&input, &output, 1, true);
+    assert_eq!(back.list.digest, scratch(&input, &folder.path().join("scratch")).list.digest);
+    assert_ne!(back.list.digest, loose.list.digest, "the threshold matters");
+
+    fs::remove_dir_all(output.join("state")).unwrap();
+    assert!(!run(&input, &output, 1, true).ran, "the lists stand");
+    fs::remove_file(input.join("0.parquet")).unwrap();
+    let anew = run(&input, &output, 2, true);
+    assert_eq!(anew.row_groups_read, groups(1..4));
+    assert_eq!(anew.list.digest, scratch(&input, &folder.path().join("scratch")).list.digest);
+}
+
+/// Shards, output, and `POINT:TIMES`, where the process dies.
+const ORDER: &str = "ISOGLOSS_TEST_DEDUP";
+
+#[test]
+#[ignore = "the process that another test starts"]
+fn process() {
+    let Ok(order) = std::env::var(ORDER) else {
+        eprintln!("skipped: another test starts this one");
+        return;
+    };
+    let parts: Vec<&str> = order.lines().collect();
+    let [input, output, point, times] = parts[..] else { panic!("{order}") };
+    let (point, seen) = (point.to_owned(), AtomicUsize::new(1));
+    let times: usize = times.parse().unwrap();
+    points::watch(move |reached| {
+        if reached == point && seen.fetch_add(1, Ordering::SeqCst) == times {
+            // Nothing is tidied up.
+            std::process::abort();
+        }
+    });
+    run(Path::new(input), Path::new(output), 2, true);
+}
+
+#[test]
+fn a_run_that_dies_anywhere_leaves_what_the_next_one_goes_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pool, input, output) =
+        (folder.path().join("pool"), folder.path().join("in"), folder.path().join("out"));
+    write(&pool, &documents(31, 200), 6);
+    fs::create_dir_all(&input).unwrap();
+    let dies = |point: &str, times: usize| {
+        let order = format!("{}\n{}\n{point}\n{times}", input.display(), output.display());
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "process", "--ignored"]).env(ORDER, order);
+        let ended = command.output().unwrap();
+        assert!(!ended.status.success(), "{point} was never reached");
+    };
+    let points = [
+        ("piece written", 3),
+        ("artefact sealed", 1),
+        ("rows decided", 1),
+        ("runs written", 1),
+        ("state written", 1),
+        ("snapshot staged", 1),
+        ("snapshot named", 1),
+        ("snapshot switched", 1),
+    ];
+    for (at, (point, times)) in points.into_iter().enumerate() {
+        // A shard comes, or is replaced, each time.
+        let from = pool.join(format!("{}.parquet", at % 6));
+        let to = input.join(format!("{}.parquet", at % 5));
+        fs::copy(&from, &to).unwrap();
+        let new = made::row_groups(&to);
+        dies(point, times);
+        let left = made::left(&output);
+        let outcome = run(&input, &output, 1, true);
+        let fresh = scratch(&input, &folder.path().join(format!("scratch-{at}")));
+        assert_eq!(
+            (outcome.list.digest, &outcome.list.counts),
+            (fresh.list.digest, &fresh.list.counts),
+            "{point}"
+        );
+        match point {
+            "piece written" => {
+                assert!(left >= times && outcome.row_groups_read == new - left, "{left} of {new}");
+            }
+            _ => assert_eq!(outcome.row_groups_read, 0, "{point}: what was read is not read again"),
+        }
+        assert_eq!(outcome.ran, point != "snapshot switched", "{point}");
     }
 }
 

@@ -9,15 +9,14 @@ use crate::error::{Error, Result};
 use crate::llm::Role;
 use crate::llm::models::LID;
 use crate::llm::prompt::Prompts;
-use crate::model::{Lang, Reason, Stage};
+use crate::model::Stage;
 use crate::sink::columns::Versions;
 use crate::sink::manifest::{Manifest, ShardEntry};
 use crate::source::shard::Survey;
 use crate::source::tasks::Task;
-use crate::stage::sign::FORM;
-use crate::state::artefact::{Artefact, name_of, pieces};
-use crate::state::codec::{Codec, Labels, Shape};
-use crate::state::manifest::{FORMAT, Print, StateManifest, StateShard};
+use crate::state::codec::{Codec, Shape};
+use crate::state::manifest::{Print, StateManifest};
+use crate::state::shards::{Differing, Member, add_layout, codec, differing, members, missing, seal};
 use crate::state::store::{Store, Team};
 use crate::state::tables::Tables;
 use crate::telemetry::Tally;
@@ -73,17 +72,6 @@ impl Restart {
     }
 }
 
-/// A shard that is wanted now, or was before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Member {
-    pub(super) key: String,
-    pub(super) label: u32,
-    /// Its artefact in the state.
-    pub(super) old: Option<String>,
-    /// Its position in the list of wanted shards, its digest and its artefact.
-    pub(super) new: Option<(usize, u128, String)>,
-}
-
 /// What a run has to do.
 pub struct Change {
     pub(super) store: Arc<Store>,
@@ -118,16 +106,8 @@ impl Making<'_> {
         let keys = ["segment", "identify", "quality", "sign", "seed", "source"];
         let mut hasher = Xxh3::new();
         hasher.update(&self.settings.fingerprint_of(&keys)?.to_le_bytes());
-        hasher.update(&FORMAT.to_le_bytes());
-        hasher.update(&FORM.to_le_bytes());
-        // State holds langs and reasons by their numbers.
-        let langs = Lang::all().map(Lang::tag);
-        let names =
-            Reason::ALL.iter().map(|reason| reason.name()).chain(Stage::ALL.iter().map(|stage| stage.name()));
-        for part in [LID.sha256, env!("CARGO_PKG_VERSION")].into_iter().chain(langs).chain(names) {
-            hasher.update(part.as_bytes());
-            hasher.update(&[0]);
-        }
+        hasher.update(LID.sha256.as_bytes());
+        add_layout(&mut hasher);
         Ok(hasher.digest128())
     }
 
@@ -219,37 +199,20 @@ impl Change {
         let before = store.base().tally();
         let made_with = store.base().made_with.clone();
         let mut restart = restart_of(store.base(), &prints);
-        let mut old = if restart == Some(Restart::Dedup) { Vec::new() } else { store.base().shards.clone() };
-        let mut members = members_of(&old, entries, front);
-        if !label(&mut members) {
+        let old = if restart == Some(Restart::Dedup) { Vec::new() } else { store.base().shards.clone() };
+        let members = if let Some(members) = members(&old, entries, front) {
+            members
+        } else {
             // No room between two labels: all of them are given anew, and what is sorted by them is made anew.
-            (restart, old) = (Some(Restart::Dedup), Vec::new());
-            members = members_of(&old, entries, front);
-            label(&mut members);
-        }
+            restart = Some(Restart::Dedup);
+            members(&[], entries, front).ok_or_else(|| Error::bug("no room for the labels of shards"))?
+        };
         if let Some(restart) = restart {
             store.restart(|table| restart.drops(table));
         }
-        let artefacts = store.artefacts();
-        let (mut missing, mut unsealed) = (Vec::new(), Vec::new());
+        let (missing, unsealed) = missing(&store.artefacts(), &members, surveys);
         let shape = Shape::of(&making.settings.sign);
-        for member in &members {
-            let Some((at, _, name)) = &member.new else { continue };
-            let path = artefacts.join(name);
-            // One that this run reads is looked at first: where it is torn, it is made anew.
-            if if member.old.as_ref() == Some(name) { path.is_file() } else { Artefact::is_whole(&path) } {
-                continue;
-            }
-            unsealed.push(*at);
-            let survey = surveys.get(*at);
-            let groups = survey.map(|survey| survey.row_groups.as_slice()).unwrap_or_default();
-            for (group, _) in (0..).zip(groups).filter(|(_, rows)| **rows > 0) {
-                if !Artefact::is_whole(&pieces(&artefacts, name).join(u32::to_string(&group))) {
-                    missing.push(Task { shard: u32::try_from(*at).unwrap_or(u32::MAX), row_group: group });
-                }
-            }
-        }
-        let codec = Codec::new(Labels::new(members.iter().map(|member| member.label).collect()));
+        let codec = codec(&members);
         Ok(Self {
             store: Arc::new(store),
             snapshot,
@@ -281,7 +244,7 @@ impl Change {
         if let Some(restart) = restart {
             store.restart(|table| restart.drops(table));
         }
-        let codec = Codec::new(Labels::new(members.iter().map(|member| member.label).collect()));
+        let codec = codec(&members);
         Ok(Self {
             before: store.base().tally(),
             store: Arc::new(store),
@@ -325,131 +288,16 @@ impl Change {
 
     /// Makes artefacts of the pieces of shards that are read to their end.
     pub(super) fn seal(&self, job: &Job) -> Result<()> {
-        let artefacts = self.store.artefacts();
-        for (at, _, name) in self.members.iter().filter_map(|member| member.new.as_ref()) {
-            if self.unsealed.binary_search(at).is_ok() {
-                let groups = job.surveys.get(*at).map(|survey| survey.row_groups.clone()).unwrap_or_default();
-                let groups = (0..).zip(groups).filter(|(_, rows)| *rows > 0).map(|(group, _)| group);
-                Artefact::seal(&artefacts, name, groups, self.shape)?;
-                crate::points::reached("artefact sealed");
-            }
-        }
-        Ok(())
+        seal(&self.store.artefacts(), &self.members, &self.unsealed, &job.surveys, self.shape)
     }
 
     /// The artefacts of the shards that differ, by position, as they were and as they are.
-    pub(super) fn differing(&self) -> Result<Vec<(u32, Option<Artefact>, Option<Artefact>)>> {
-        let artefacts = self.store.artefacts();
-        let open = |name: &String| {
-            let path = artefacts.join(name);
-            Artefact::open(&path)?.ok_or_else(|| crate::state::damage::damaged(&path, "artefact missing"))
-        };
-        let mut differing = Vec::new();
-        for (at, member) in (0..).zip(&self.members) {
-            let new = member.new.as_ref().map(|(_, _, name)| name);
-            if member.old.as_ref() != new {
-                differing.push((at, member.old.as_ref().map(open).transpose()?, new.map(open).transpose()?));
-            }
-        }
-        Ok(differing)
+    pub(super) fn differing(&self) -> Result<Vec<Differing>> {
+        differing(&self.store.artefacts(), &self.members)
     }
-
-    /// The shards of the next state.
-    pub(super) fn shards(&self) -> Vec<StateShard> {
-        let of = |member: &Member| {
-            let (_, digest, artefact) = member.new.clone()?;
-            Some(StateShard { key: member.key.clone(), digest, label: member.label, artefact })
-        };
-        self.members.iter().filter_map(of).collect()
-    }
-}
-
-/// All shards, by key. Labels of new ones are 0.
-fn members_of(old: &[StateShard], entries: &[ShardEntry], front: u128) -> Vec<Member> {
-    let mut members: BTreeMap<&str, Member> = BTreeMap::new();
-    for shard in old {
-        let old = Some(shard.artefact.clone());
-        members.insert(&shard.key, Member { key: shard.key.clone(), label: shard.label, old, new: None });
-    }
-    for (at, entry) in entries.iter().enumerate() {
-        let member = members.entry(&entry.key).or_insert_with(|| Member {
-            key: entry.key.clone(),
-            label: 0,
-            old: None,
-            new: None,
-        });
-        member.new = Some((at, entry.digest, name_of(entry.digest, &entry.key, front)));
-    }
-    members.into_values().collect()
-}
-
-/// Room that is left between labels of shards that come in order.
-const ROOM: u32 = 1 << 12;
-
-/// Labels the new shards between the old ones. `false` if there is no room.
-fn label(members: &mut [Member]) -> bool {
-    let mut at = 0;
-    while at < members.len() {
-        if members[at].old.is_some() {
-            at += 1;
-            continue;
-        }
-        let before = at.checked_sub(1).map(|before| members[before].label);
-        let many = members[at..].iter().take_while(|member| member.old.is_none()).count();
-        let next = members.get(at + many).map(|member| member.label);
-        let low = before.map_or(0, |label| u64::from(label) + 1);
-        let count = many as u64;
-        let step = match next {
-            // Behind the last: as much room as there is, at most the usual one.
-            None => ((u64::from(u32::MAX) - low.min(u64::from(u32::MAX))) / count).min(u64::from(ROOM)),
-            Some(next) => u64::from(next).saturating_sub(low) / count,
-        };
-        if step == 0 {
-            return false;
-        }
-        for (place, member) in (0..).zip(&mut members[at..at + many]) {
-            // In the middle of its room, so that others fit on both sides.
-            let label = low + place * step + step / 2;
-            member.label = u32::try_from(label).unwrap_or(u32::MAX);
-        }
-        at += many;
-    }
-    true
 }
 
 /// What is said where a change is asked of a run in memory.
 pub(super) fn needed(change: Option<&Arc<Change>>) -> Result<&Arc<Change>> {
     change.ok_or_else(|| Error::bug("no state was opened for this run"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn labels_ascend_and_stay(script in prop::collection::vec(0..10_000u32, 1..200)) {
-            let mut members: Vec<Member> = Vec::new();
-            for key in script {
-                let key = format!("{key:05}");
-                let before: BTreeMap<String, u32> = members.iter().map(|member| (member.key.clone(), member.label)).collect();
-                if before.contains_key(&key) {
-                    continue;
-                }
-                members.push(Member { key, label: 0, old: None, new: None });
-                members.sort_by(|a, b| a.key.cmp(&b.key));
-                if !label(&mut members) {
-                    // Twelve shards can come into one gap at least.
-                    prop_assert!(members.len() > 12);
-                    break;
-                }
-                prop_assert!(members.is_sorted_by(|a, b| a.label < b.label));
-                for member in &mut members {
-                    prop_assert!(before.get(&member.key).is_none_or(|label| *label == member.label));
-                    member.old = Some(String::new());
-                }
-            }
-        }
-    }
 }

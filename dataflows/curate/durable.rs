@@ -36,10 +36,11 @@ use crate::stage::reparts::{self, Repart, Reparts, RepartsContext};
 use crate::stage::reread::{Rereading, Route, Wanted, reread};
 use crate::stage::settle::{Settled, settle};
 use crate::stage::sign::{SignSettings, Signer};
-use crate::state::artefact::{Artefact, notes_between, pieces as pieces_of, rows_between};
+use crate::state::artefact::{Artefact, notes_between, rows_between};
 use crate::state::codec::Shape;
 use crate::state::damage::damaged;
 use crate::state::manifest::StateManifest;
+use crate::state::shards::{Differing, folders, of_state};
 use crate::state::store::{Store, Team};
 use crate::state::table::View;
 use crate::stop::Stop;
@@ -109,7 +110,7 @@ pub(super) fn execute(
     let name = manifest.state_name()?;
     let next = StateManifest {
         made_with: change.prints.clone(),
-        shards: change.shards(),
+        shards: of_state(&change.members),
         tally: tally.state_lines(),
         ..StateManifest::default()
     };
@@ -149,13 +150,7 @@ pub(super) fn read_missing(
     if change.missing.is_empty() {
         return Ok(0);
     }
-    let artefacts = change.store.artefacts();
-    let mut folders = vec![std::path::PathBuf::new(); job.entries.len()];
-    for (at, _, name) in change.members.iter().filter_map(|member| member.new.as_ref()) {
-        if let Some(folder) = folders.get_mut(*at) {
-            *folder = pieces_of(&artefacts, name);
-        }
-    }
+    let folders = folders(&change.store.artefacts(), &change.members, job.entries.len());
     let ctx = Arc::new(PieceContext { tasks: change.missing.clone(), folders, shape: change.shape });
     let reading = Arc::new(Reading {
         shards: Arc::clone(&job.reading.shards),
@@ -179,9 +174,6 @@ pub(super) fn read_missing(
     })?;
     Ok(peaks.into_iter().sum())
 }
-
-/// A shard that differs: its position, its artefact before and now.
-type Differing = (u32, Option<Artefact>, Option<Artefact>);
 
 /// What the second dataflow works on.
 pub(super) struct Pass {

@@ -3,7 +3,7 @@
 //! **Why**: one process looks at folders and settings and decides; if each did, two could see two things. Text, keys and
 //! answers are no part of it.
 
-use super::change::{Change, Member, Restart};
+use super::change::{Change, Restart};
 use super::job::{Job, reading, rereading};
 use super::roles::Roles;
 use crate::config::Settings;
@@ -21,6 +21,7 @@ use crate::source::tasks::{Task, TaskQueue};
 use crate::stage::identify::Identifier;
 use crate::state::codec::Shape;
 use crate::state::manifest::TallyLine;
+use crate::state::shards::Member;
 use crate::state::store::Metas;
 use crate::telemetry::Progress;
 use serde::{Deserialize, Serialize};

@@ -22,7 +22,7 @@ use crate::sink::splice::Splices;
 use crate::source::list::{self, Shard};
 use crate::source::open::Files;
 use crate::source::shard::{Survey, survey};
-use crate::source::tasks::{ReadProgress, Reading, Task, TaskQueue};
+use crate::source::tasks::{ReadProgress, Reading, TaskQueue, rows_of};
 use crate::stage::codebook::Codebook;
 use crate::stage::identify::Identifier;
 use crate::stage::reread::Rereading;
@@ -246,9 +246,7 @@ pub(super) fn rereading(settings: &Settings, shards: Arc<[Shard]>) -> Rereading 
 
 fn rows_to_read(change: Option<&Change>, surveys: &[Survey]) -> u64 {
     let Some(change) = change else { return surveys.iter().map(|survey| u64::from(survey.rows)).sum() };
-    let rows =
-        |task: &Task| surveys.get(task.shard as usize)?.row_groups.get(task.row_group as usize).copied();
-    change.missing.iter().filter_map(rows).map(u64::from).sum()
+    rows_of(&change.missing, surveys)
 }
 
 /// Settings and whatever else of ours can change a row.

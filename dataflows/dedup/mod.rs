@@ -10,6 +10,8 @@
 //! **Why a second reading of ids**: an id may be as long as its owner likes, so none travels with a document; ids are
 //! read, shard by shard, when the lists are written.
 
+mod change;
+mod durable;
 mod job;
 mod outcome;
 pub mod recall;

@@ -14,6 +14,8 @@ pub struct Outcome {
     pub delta: Delta,
     /// Whether the dataflow ran; if not, readers saw already what it would have made.
     pub ran: bool,
+    /// Row groups that it read; those of shards that stand are not read again where state is durable.
+    pub row_groups_read: usize,
     /// The most bytes of text in flight, summed over the workers.
     pub in_flight: u64,
     /// Seconds from prepared job to snapshot.
@@ -28,6 +30,7 @@ struct Report<'a> {
     #[serde(flatten)]
     delta: &'a Delta,
     counts: &'a Counts,
+    row_groups_read: usize,
     text_in_flight_bytes: u64,
     seconds: f64,
     peak_memory_bytes: Option<u64>,
@@ -44,6 +47,7 @@ impl Outcome {
             digest: format!("{:032x}", self.list.digest),
             delta: &self.delta,
             counts: &self.list.counts,
+            row_groups_read: self.row_groups_read,
             text_in_flight_bytes: self.in_flight,
             seconds: self.seconds,
             peak_memory_bytes: crate::telemetry::memory::peak_bytes(),

@@ -1,14 +1,17 @@
 //! A run from prepared job to published lists.
 
+use super::durable;
 use super::job::{Job, prepare};
 use super::outcome::Outcome;
 use super::resolve::{Resolved, resolve};
 use super::settings::Settings;
-use super::wire::{Share, build};
+use super::wire::build;
 use crate::error::Result;
-use crate::model::Place;
+use crate::model::{Note, Place};
 use crate::sink::keep_list::{Counts, KeepList, ListFile, Lists, kept_rows};
 use crate::source::open::Files;
+use crate::stage::dedup::{Membership, Resembling};
+use crate::state::store::Store;
 use crate::stop::Stop;
 use crate::telemetry::Stopwatch;
 use crate::workers;
@@ -39,33 +42,61 @@ pub fn execute(job: &Arc<Job>, stop: &Stop) -> Result<Outcome> {
             list: known.clone(),
             delta,
             ran: false,
+            row_groups_read: 0,
             in_flight: 0,
             seconds: watch.seconds(),
         });
     }
-    let shares = {
-        let (job, flag) = (Arc::clone(job), stop.clone());
-        workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &flag)))?
+    let row_groups_read = job.unread();
+    let found = match &job.change {
+        Some(change) => durable::found(job, change, stop)?,
+        None => found(job, stop)?,
     };
-    let in_flight = shares.iter().map(|share| share.in_flight).sum();
-    let (resolved, faults) = gathered(shares)?;
+    let in_flight = found.in_flight;
+    let (resolved, faults) = gathered(found)?;
     let list = written(job, &resolved, &faults)?;
+    if let Some(change) = &job.change {
+        change.commit(&list)?;
+    }
     list.publish(&job.output, KEEP)?;
-    Ok(Outcome { list, delta, ran: true, in_flight, seconds: watch.seconds() })
+    if job.change.is_some() {
+        Store::collect(&job.output.state(), list.state_name()?)?;
+    }
+    Ok(Outcome { list, delta, ran: true, row_groups_read, in_flight, seconds: watch.seconds() })
+}
+
+/// The clusters of all rows, in any order, with counts; and the rows that could not be read.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) members: Vec<(Membership, isize)>,
+    pub(super) pairs: Vec<(Resembling, isize)>,
+    pub(super) faults: Vec<Note>,
+    /// The most bytes of text in flight.
+    pub(super) in_flight: u64,
+}
+
+/// Reads everything, and finds the clusters in memory.
+fn found(job: &Arc<Job>, stop: &Stop) -> Result<Found> {
+    let (job, flag) = (Arc::clone(job), stop.clone());
+    let shares = workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &flag)))?;
+    let mut found = Found::default();
+    for mut share in shares {
+        found.members.append(&mut share.members);
+        found.pairs.append(&mut share.pairs);
+        found.faults.append(&mut share.faults);
+        found.in_flight += share.in_flight;
+    }
+    Ok(found)
 }
 
 /// Rows that could not be read, by place, with the reason.
 type Faults = Vec<(Place, &'static str)>;
 
-fn gathered(shares: Vec<Share>) -> Result<(Resolved, Faults)> {
-    let (mut members, mut pairs, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    for mut share in shares {
-        members.append(&mut share.members);
-        pairs.append(&mut share.pairs);
-        faults.extend(share.faults.iter().map(|note| (note.place, note.verdict.reason.name())));
-    }
+fn gathered(found: Found) -> Result<(Resolved, Faults)> {
+    let faults = found.faults.iter().map(|note| (note.place, note.verdict.reason.name()));
+    let mut faults: Faults = faults.collect();
     faults.sort_unstable();
-    Ok((resolve(members, pairs)?, faults))
+    Ok((resolve(found.members, found.pairs)?, faults))
 }
 
 /// Writes the lists into the store.

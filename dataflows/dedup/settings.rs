@@ -1,6 +1,6 @@
 //! What a run of dedup can be told: flags, and `--set` for the rest.
 
-use crate::config::{canonical, check_workers, put, typed};
+use crate::config::{StateSettings, canonical, check_workers, fingerprint_of, put, typed};
 use crate::error::{Error, Result};
 use crate::source::SourceSettings;
 use crate::stage::dedup::DedupSettings;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub sign: SignSettings,
     /// What counts as a duplicate.
     pub dedup: DedupSettings,
+    /// Where what is known is kept for the next run.
+    pub state: StateSettings,
 }
 
 impl Default for Settings {
@@ -40,12 +42,14 @@ impl Default for Settings {
             source: SourceSettings::default(),
             sign: SignSettings::default(),
             dedup: DedupSettings::default(),
+            state: StateSettings::default(),
         }
     }
 }
 
 /// Settings that cannot change a list.
-const FREE: [&str; 7] = [
+const FREE: [&str; 8] = [
+    "state",
     "input",
     "output",
     "workers",
@@ -79,7 +83,13 @@ impl Settings {
         }
         self.source.check("source")?;
         self.sign.check("sign")?;
-        self.dedup.check("dedup")
+        self.dedup.check("dedup")?;
+        self.state.check("state")
+    }
+
+    /// As the settings of a run have it: of the settings under these keys.
+    pub(super) fn fingerprint_of(&self, keys: &[&str]) -> Result<u128> {
+        fingerprint_of(self, &FREE, keys)
     }
 
     /// 128-bit xxh3 of every setting that can change a list, of the form of signatures and of the program's version.

@@ -1,9 +1,10 @@
-//! The whole dataflow of one worker.
+//! The whole dataflow of one worker, with its state in memory.
 
 use super::job::Job;
 use crate::error::Result;
-use crate::model::{Epoch, Note, Stage};
+use crate::model::{Epoch, Note, Rows, Stage};
 use crate::source::Credits;
+use crate::source::tasks::Reading;
 use crate::stage::dedup::{ClusterState, Clusters, Membership, MemoryDedup, Resembling};
 use crate::stage::read::{Decoding, read_by};
 use crate::stage::sign::sign_rows;
@@ -13,6 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::dataflow::operators::Inspect;
+use timely::dataflow::{Scope, Stream};
 use timely::worker::Worker;
 
 /// What one worker has when the dataflow is complete, in any order, with counts.
@@ -35,23 +37,12 @@ pub(super) fn build(
     stop: &Stop,
 ) -> impl FnOnce() -> Result<Share> + use<> {
     let share = Rc::new(RefCell::new(Share::default()));
-    let source = &job.settings.source;
-    let credits = Credits::new(source.in_flight_rows, source.in_flight_bytes);
+    let credits = credits(job);
     worker.dataflow::<Epoch, _, _>(|scope| {
-        let (rows, unread) = read_by(Decoding::Here, scope, &job.reading, &credits, stop);
-        let progress = Arc::clone(&job.progress);
-        let rows = rows.inspect_core(move |event| {
-            if let Ok((_, rows)) = event {
-                progress.done(Stage::Read, rows.rows.len() as u64);
-            }
-        });
-        let (progress, faults) = (Arc::clone(&job.progress), Rc::clone(&share));
-        unread.inspect(move |note| {
-            progress.done(Stage::Read, 1);
-            faults.borrow_mut().faults.push(*note);
-        });
+        let (rows, unread) = read(scope, job, &job.reading, &credits, stop);
+        let faults = Rc::clone(&share);
+        unread.inspect(move |note| faults.borrow_mut().faults.push(*note));
         let signed = sign_rows(rows, &job.settings.sign, Rc::clone(&credits));
-        // A durable state takes this one's place.
         let state = MemoryDedup::new(job.settings.dedup.clone());
         let Clusters { members, pairs } = state.clusters(signed.as_collection());
         collect(members, &share, |share| &mut share.members);
@@ -62,6 +53,31 @@ pub(super) fn build(
         share.in_flight = credits.peak_bytes();
         Ok(share)
     }
+}
+
+/// What bounds the text of one worker.
+pub(super) fn credits(job: &Job) -> Rc<Credits> {
+    let source = &job.settings.source;
+    Credits::new(source.in_flight_rows, source.in_flight_bytes)
+}
+
+/// Rows that can be read, and the ends of those that cannot; both are told as progress.
+pub(super) fn read<'s>(
+    scope: Scope<'s, Epoch>,
+    job: &Job,
+    reading: &Arc<Reading>,
+    credits: &Rc<Credits>,
+    stop: &Stop,
+) -> (Stream<'s, Epoch, Rows>, Stream<'s, Epoch, Vec<Note>>) {
+    let (rows, unread) = read_by(Decoding::Here, scope, reading, credits, stop);
+    let progress = Arc::clone(&job.progress);
+    let rows = rows.inspect_core(move |event| {
+        if let Ok((_, rows)) = event {
+            progress.done(Stage::Read, rows.rows.len() as u64);
+        }
+    });
+    let progress = Arc::clone(&job.progress);
+    (rows, unread.inspect(move |_| progress.done(Stage::Read, 1)))
 }
 
 fn collect<D: Data>(

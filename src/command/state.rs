@@ -3,6 +3,7 @@
 use super::terminal;
 use crate::cli;
 use crate::error::{Error, Result};
+use crate::sink::keep_list::KeepList;
 use crate::sink::snapshot::{Output, STATE};
 use crate::state::upkeep;
 use std::path::Path;
@@ -47,9 +48,13 @@ fn opened(output: &Path) -> Result<(Output, u128)> {
         )));
     }
     let held = Output::open(output)?;
-    let manifest = held.manifest()?.ok_or_else(|| {
-        Error::config(format!("nothing published: path={}, remedy=run first", output.display()))
-    })?;
-    let name = manifest.state_name()?;
+    // Of a run, or of `isogloss dedup`.
+    let lists = KeepList::load(output).ok().flatten();
+    let name = match lists {
+        Some(lists) => lists.state_name()?,
+        None => held.manifest()?.map(|manifest| manifest.state_name()).transpose()?.ok_or_else(|| {
+            Error::config(format!("nothing published: path={}, remedy=run first", output.display()))
+        })?,
+    };
     Ok((held, name))
 }

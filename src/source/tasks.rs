@@ -23,6 +23,13 @@ pub struct Task {
     pub row_group: u32,
 }
 
+/// The rows of these row groups.
+pub(crate) fn rows_of(tasks: &[Task], surveys: &[Survey]) -> u64 {
+    let rows =
+        |task: &Task| surveys.get(task.shard as usize)?.row_groups.get(task.row_group as usize).copied();
+    tasks.iter().filter_map(rows).map(u64::from).sum()
+}
+
 /// Gives the next row group and its number, from another process.
 type Elsewhere = Box<dyn Fn() -> Option<(u64, Task)> + Send + Sync>;
 

@@ -5,7 +5,7 @@
 
 use super::cut::CutContext;
 use super::dedup::durable::{Check, Durable};
-use super::dedup::{DedupSettings, DedupState, DurableDedup};
+use super::dedup::{DedupSettings, DedupState, DurableDedup, Membership, Resembling};
 use super::near_instruction::{NearInstructionSettings, near_instruction_durable};
 use super::quota::{QuotaSettings, quota_durable};
 use super::sample::{SampleSettings, sample_durable};
@@ -122,6 +122,15 @@ impl DurableStages {
         self.checks.iter().zip(sums).for_each(|(check, sums)| check.add(sums));
     }
 
+    /// What [`dedup`](Self::dedup) has found once its dataflow is complete: see
+    /// [`DurableDedup::clusters`].
+    ///
+    /// # Errors
+    /// Damage, or a disk that fails.
+    pub(crate) fn clusters(&self, settings: &DedupSettings) -> Result<(Vec<Membership>, Vec<Resembling>)> {
+        self.dedup_state(settings).clusters()
+    }
+
     fn cluster(&self, stage: &'static str, shape: Shape, settings: DedupSettings, check: usize) -> Durable {
         Durable {
             stage,
@@ -143,7 +152,11 @@ impl DurableStages {
         rows: VecCollection<'s, Epoch, Signed>,
         settings: &DedupSettings,
     ) -> Verdicts<'s> {
-        DurableDedup(self.cluster("dedup", self.signatures, settings.clone(), 0)).judge(rows)
+        self.dedup_state(settings).judge(rows)
+    }
+
+    fn dedup_state(&self, settings: &DedupSettings) -> DurableDedup {
+        DurableDedup(self.cluster("dedup", self.signatures, settings.clone(), 0))
     }
 
     /// As [`sample`](super::sample::sample): the changes of a delta.

@@ -6,6 +6,7 @@ pub(crate) mod damage;
 pub(crate) mod manifest;
 pub(crate) mod merge;
 pub(crate) mod run;
+pub(crate) mod shards;
 pub(crate) mod sorter;
 pub(crate) mod store;
 pub(crate) mod table;

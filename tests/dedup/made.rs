@@ -166,3 +166,27 @@ pub(crate) fn shape(path: &Path) -> (String, String, String, String) {
         format!("{:?}", builder.metadata().row_group(0).column(1).compression()),
     )
 }
+
+/// Row groups of a shard.
+pub(crate) fn row_groups(path: &Path) -> usize {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    builder.metadata().num_row_groups()
+}
+
+/// Row groups that a run which died has written down.
+pub(crate) fn left(output: &Path) -> usize {
+    let artefacts = output.join("state/artefacts");
+    let folders = fs::read_dir(artefacts).unwrap().map(|entry| entry.unwrap().path());
+    let folders = folders.filter(|path| path.extension().is_some_and(|ending| ending == "pieces"));
+    folders
+        .map(|folder| {
+            fs::read_dir(folder)
+                .unwrap()
+                .filter(|entry| {
+                    let name = entry.as_ref().unwrap().file_name();
+                    name.to_str().is_some_and(|name| name.parse::<u32>().is_ok())
+                })
+                .count()
+        })
+        .sum()
+}

@@ -100,6 +100,21 @@ impl KeepList {
         }
     }
 
+    /// The manifest as it is written.
+    fn text(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|cause| Error::bug("manifest not encoded").because(cause))
+    }
+
+    /// What the state of these lists is named after: 128-bit xxh3 of the manifest, without the times of shards.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it cannot be written as JSON.
+    pub fn state_name(&self) -> Result<u128> {
+        let mut list = self.clone();
+        list.shards.iter_mut().for_each(|shard| shard.modified_ns = 0);
+        Ok(xxhash_rust::xxh3::xxh3_128(list.text()?.as_bytes()))
+    }
+
     /// Whether readers of an output find every file, of the right size.
     pub fn is_whole(&self, output: &Path) -> bool {
         let current = output.join(CURRENT);
@@ -114,8 +129,7 @@ impl KeepList {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it: readers see what they saw.
     pub fn publish(&self, output: &Output, keep: usize) -> Result<Published> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|cause| Error::bug("manifest not encoded").because(cause))?;
+        let text = self.text()?;
         let store = output.store();
         let link = |file: &'_ ListFile| {
             let folder = if file.folder.is_empty() { Self::STORE } else { &file.folder };

@@ -1,9 +1,11 @@
 //! Dedup of fragments, behind the trait that a durable form of its state will implement, too.
 
 use super::cluster::{Clustered, cluster};
-use super::durable::{Durable, Stored, durable_cluster};
+use super::clusters::{Membership, Resembling};
+use super::durable::{Durable, Stored, durable_cluster, standing};
 use super::settings::DedupSettings;
 use super::sketch::Node;
+use crate::error::Result;
 use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signature, Signed, Stage, Verdict};
 use crate::stage::by_key::consolidate;
 use crate::stage::verdicts::Verdicts;
@@ -61,6 +63,23 @@ impl Stored for Member {
 
 /// Keeps its state on disk: see [`durable`](super::durable).
 pub(crate) struct DurableDedup(pub(crate) Durable);
+
+impl DurableDedup {
+    /// The clusters that stand once all rows that [`judge`](DedupState::judge) was given are through: the rows of those of two
+    /// rows or more, and the verified pairs, once each.
+    ///
+    /// # Errors
+    /// As [`standing`].
+    pub(crate) fn clusters(&self) -> Result<(Vec<Membership>, Vec<Resembling>)> {
+        let (mut members, mut pairs) = (Vec::new(), Vec::new());
+        let member = |cluster, content, Member { place, .. }: Member| {
+            members.push(Membership { cluster, content, place });
+        };
+        let pair = |(one, other, resemblance)| pairs.push(Resembling { one, other, resemblance });
+        standing(&self.0, member, pair)?;
+        Ok((members, pairs))
+    }
+}
 
 impl DedupState for DurableDedup {
     fn judge<'s>(&self, rows: VecCollection<'s, Epoch, Signed>) -> Verdicts<'s> {

@@ -1,9 +1,10 @@
 //! Band keys to candidates: pairs of small bands, links of crowds.
 
+use super::Durable;
 use super::sketches::Sketches;
-use super::{Durable, Node};
 use crate::error::Result;
 use crate::stage::dedup::crowds::Leaders;
+use crate::stage::dedup::edges::Edge;
 use crate::stage::dedup::table::KEY_BITS;
 use crate::stage::gather::{Gather, Give};
 use crate::state::sorter::Sorter;
@@ -16,7 +17,7 @@ pub(super) enum BandOut {
     /// Two nodes to verify, the lesser first.
     Pair(u64, u64),
     /// A verified link of a crowd, the lesser node first.
-    Edge(Node, Node),
+    Edge(Edge),
 }
 
 /// Bytes of a cut key.
@@ -120,11 +121,11 @@ fn band(
             let old = if was_crowd && was > 0 { before.meet(node, &sketch) } else { None };
             let new = if is_crowd && is > 0 { after.meet(node, &sketch) } else { None };
             if old != new {
-                if let Some((leader, node, _)) = old {
-                    out.now(BandOut::Edge(leader, node), -1)?;
+                if let Some(edge) = old {
+                    out.now(BandOut::Edge(edge), -1)?;
                 }
-                if let Some((leader, node, _)) = new {
-                    out.now(BandOut::Edge(leader, node), 1)?;
+                if let Some(edge) = new {
+                    out.now(BandOut::Edge(edge), 1)?;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Which clusters a delta touches, and what of it needs no cluster at all.
 
-use super::{Durable, NODE, Node, Stored, node_of};
+use super::{Durable, EDGE, NODE, Node, Stored, node_of};
 use crate::error::Result;
 use crate::stage::gather::{Gather, Give};
 use crate::state::sorter::Sorter;
@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 /// What touches a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Touched<R> {
-    /// An edge to another node comes or goes.
-    Edge(Node, Node),
+    /// An edge to another node comes or goes; the resemblance in millionths.
+    Edge(Node, Node, i64),
     /// Its least row changes.
     Least(Node, Option<R>, Option<R>),
 }
@@ -19,7 +19,7 @@ pub(super) enum Touched<R> {
 impl<R> Touched<R> {
     pub(super) fn node(&self) -> Node {
         match self {
-            Self::Edge(node, _) | Self::Least(node, ..) => *node,
+            Self::Edge(node, ..) | Self::Least(node, ..) => *node,
         }
     }
 }
@@ -49,7 +49,7 @@ impl<R: Stored> Closure<R> {
     pub(super) fn new(ctx: &Durable) -> Self {
         Self {
             ctx: ctx.clone(),
-            edges: ctx.tables.sorter("edges", 2 * NODE),
+            edges: ctx.tables.sorter("edges", EDGE),
             leasts: ctx.tables.sorter("leasts", NODE + 1 + 2 * R::WIDTH),
             row: Vec::new(),
             of: PhantomData,
@@ -66,8 +66,10 @@ impl<R: Stored> Gather for Closure<R> {
         self.row.clear();
         self.row.extend_from_slice(&touched.node().to_be_bytes());
         match touched {
-            Touched::Edge(_, other) => {
+            Touched::Edge(_, other, resemblance) => {
                 self.row.extend_from_slice(&other.to_be_bytes());
+                let resemblance = u32::try_from(resemblance).unwrap_or(0);
+                self.row.extend_from_slice(&resemblance.to_be_bytes());
                 self.edges.push(&self.row, count)
             }
             Touched::Least(_, old, new) => {
@@ -88,7 +90,7 @@ impl<R: Stored> Gather for Closure<R> {
         let Self { ctx, edges, leasts, .. } = self;
         let (edges, leasts) = (edges.finish()?, leasts.finish()?);
         let (mut edges, mut leasts) = (edges.read()?, leasts.read()?);
-        let mut run = ctx.tables.store.writer(2 * NODE);
+        let mut run = ctx.tables.store.writer(EDGE);
         let mut labels = ctx.table("labels").finder()?;
         let mut docs = ctx.table("docs").finder()?;
         let (mut more_edges, mut more_leasts) = (edges.next()?, leasts.next()?);

@@ -10,7 +10,7 @@
 //! | `docs` | node, row | every row |
 //! | `sketches` | node, sketch | every node |
 //! | `bands` | cut band key (6 bytes), first 8 bytes of the node | every node, once per key |
-//! | `edges` | node, other node; counts bands | both directions of every verified pair |
+//! | `edges` | node, other node, resemblance in millionths; counts bands | both directions of every verified pair |
 //! | `labels`, `members` | node, label; label, node | every node with an edge |
 //!
 //! ```text
@@ -31,6 +31,7 @@ mod members;
 mod nodes;
 mod pairs;
 mod sketches;
+mod standing;
 
 use super::cluster::Clustered;
 use super::components::components;
@@ -51,6 +52,7 @@ use labels::Labelled;
 use members::{Members, Stood};
 use nodes::{NodeOut, Nodes};
 use pairs::{PairIn, Pairs};
+pub(crate) use standing::standing;
 use std::sync::Arc;
 use timely::dataflow::operators::vec::Filter;
 
@@ -91,6 +93,8 @@ impl Durable {
 }
 
 const NODE: usize = 16;
+/// Bytes of an edge: two nodes and their resemblance.
+const EDGE: usize = 2 * NODE + 4;
 
 fn node_of(bytes: &[u8]) -> Node {
     u128::from_be_bytes(bytes.get(..NODE).and_then(|node| node.try_into().ok()).unwrap_or_default())
@@ -117,7 +121,7 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     let met = gathered(&name("bands"), keys, |(key, _)| key.wrapping_mul(SPREAD), stop, Bands::new(ctx));
     let pairs = met.clone().flat_map(|out| match out {
         BandOut::Pair(a, b) => Some(PairIn::Pair(a, b)),
-        BandOut::Edge(..) => None,
+        BandOut::Edge(_) => None,
     });
     let elsewhere = nodes.clone().flat_map(|out| match out {
         NodeOut::Sketches(worker, run) => Some(PairIn::Sketches(worker, run)),
@@ -128,17 +132,16 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
         PairIn::Sketches(worker, _) => *worker,
     };
     let crowded = met.flat_map(|out| match out {
-        BandOut::Edge(a, b) => Some((a, b)),
+        BandOut::Edge(edge) => Some(edge),
         BandOut::Pair(..) => None,
     });
     let verified = gathered(&name("pairs"), pairs.concat(elsewhere), route, stop, Pairs::new(ctx));
     let edges = verified.concat(crowded);
-    let touched = edges.flat_map(|(a, b)| [Touched::Edge(a, b), Touched::Edge(b, a)]).concat(
-        nodes.clone().flat_map(|out| match out {
-            NodeOut::Least { node, old, new } => Some(Touched::Least(node, old, new)),
-            _ => None,
-        }),
-    );
+    let both = |(a, b, like)| [Touched::Edge(a, b, like), Touched::Edge(b, a, like)];
+    let touched = edges.flat_map(both).concat(nodes.clone().flat_map(|out| match out {
+        NodeOut::Least { node, old, new } => Some(Touched::Least(node, old, new)),
+        _ => None,
+    }));
     let closed = gathered(&name("closure"), touched, move |row| by_node(row.node()), stop, Closure::new(ctx));
     // All workers see the same tables.
     let (survivors, near) = if ctx.table("docs").is_empty() {

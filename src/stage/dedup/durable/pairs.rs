@@ -1,8 +1,9 @@
 //! Verifies pairs: which of those that share a band resemble each other.
 
 use super::sketches::Sketches;
-use super::{Durable, Node, prefix_of};
+use super::{Durable, prefix_of};
 use crate::error::Result;
+use crate::stage::dedup::edges::Edge;
 use crate::stage::gather::{Gather, Give};
 use crate::state::run::Carried;
 use crate::state::sorter::Sorter;
@@ -30,7 +31,7 @@ impl Pairs {
 
 impl Gather for Pairs {
     type In = PairIn;
-    type Out = (Node, Node);
+    type Out = Edge;
 
     fn take(&mut self, data: PairIn, diff: isize) -> Result<()> {
         let (a, b) = match data {
@@ -42,7 +43,7 @@ impl Gather for Pairs {
         self.sorter.push(&row, i32::try_from(diff).unwrap_or(i32::MAX))
     }
 
-    fn work(self, out: &mut Give<'_, (Node, Node)>) -> Result<()> {
+    fn work(self, out: &mut Give<'_, Edge>) -> Result<()> {
         let Self { ctx, sorter } = self;
         let sorted = sorter.finish()?;
         let mut pairs = sorted.read()?;
@@ -56,8 +57,9 @@ impl Gather for Pairs {
             }
             for (b, of_b) in seconds.of(b)? {
                 for (a, of_a) in &first.1 {
-                    if of_a.resembling(&of_b, ctx.settings.least_resemblance).is_some() {
-                        out.now((*a.min(&b), *a.max(&b)), pairs.count() as isize)?;
+                    let resemblance = of_a.resembling(&of_b, ctx.settings.least_resemblance);
+                    if let Some(resemblance) = resemblance {
+                        out.now((*a.min(&b), *a.max(&b), resemblance), pairs.count() as isize)?;
                     }
                 }
             }
