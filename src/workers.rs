@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::stop::Stop;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
@@ -132,6 +133,50 @@ fn drop_all(worker: &mut Worker) {
 pub(crate) fn told(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// What `of` gives for `0..many`, in order, computed on up to `threads` threads. The first error in that order counts; after
+/// one, nothing new is begun.
+///
+/// # Errors
+/// What `of` returns; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it panics.
+pub(crate) fn in_parallel<T: Send>(
+    many: usize,
+    threads: usize,
+    of: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= many {
+                break;
+            }
+            let result = of(at);
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            done.push((at, result));
+        }
+        done
+    };
+    let mut done = Vec::with_capacity(many);
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (1..threads.min(many)).map(|_| scope.spawn(work)).collect();
+        done.extend(work());
+        started.into_iter().try_for_each(|thread| {
+            done.extend(
+                thread.join().map_err(|panic| Error::bug(format!("thread panicked: {}", told(&*panic))))?,
+            );
+            Ok::<_, Error>(())
+        })
+    })?;
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Threads for work that no worker does.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 #[cfg(test)]

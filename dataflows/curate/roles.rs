@@ -19,6 +19,7 @@ use crate::stage::identify::Identifier;
 use crate::stage::{Clerk, embed, instruct, localize, score, translate};
 use crate::stop::Stop;
 use crate::telemetry::SystemClock;
+use crate::workers::cores;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub fn open_for(settings: &Settings, cache: &Cache, roles: &[Role]) -> Result<En
     for (name, (endpoint, roles)) in by_name {
         let endpoint: Arc<dyn Endpoint> = match endpoint.kind {
             Kind::Embedded => {
-                let threads = endpoint.threads.map_or_else(threads, |threads| threads as usize);
+                let threads = endpoint.threads.map_or_else(cores, |threads| threads as usize);
                 Embedded::open(cache, &roles, &endpoint.folders, threads)?
             }
             Kind::Http => Arc::new(HttpEndpoint::open(&name, &endpoint)?),
@@ -59,10 +60,6 @@ pub fn open_for(settings: &Settings, cache: &Cache, roles: &[Role]) -> Result<En
         opened.insert(name, endpoint);
     }
     Ok(opened)
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The clerks of a run, and what names them.

@@ -111,6 +111,8 @@ fn written(job: &Job, resolved: &Resolved, faults: &Faults) -> Result<KeepList> 
         columns: &job.settings.source.columns,
         store: &job.output.store(),
         fingerprint: job.fingerprint,
+        entries: &job.entries,
+        known: job.known.as_ref().map(|known| known.files.as_slice()).unwrap_or_default(),
     };
     let (mut files, no_id) = lists.write(&resolved.members, &resolved.pairs, &out)?;
     if job.settings.rows {

@@ -67,7 +67,7 @@ fn measured(
     let settings = bench.settings();
     let machine = Line::Machine {
         version: env!("CARGO_PKG_VERSION"),
-        cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+        cores: crate::workers::cores(),
         workers: settings.workers,
         repeat: usize::from(flags.repeat),
         fingerprint: format!("{:032x}", settings.fingerprint()?),

@@ -102,21 +102,67 @@ pub(crate) fn decoded(text: &str, at: usize) -> (u32, usize) {
 /// Bytes that are looked at together.
 const BLOCK: usize = 32;
 
-/// How many bytes from `at` on are plain: ASCII without capitals and control codes, single spaces inside.
+/// How many bytes from `at` on are plain: ASCII without capitals and control codes, single spaces between such. 0 near the end.
 #[inline]
 fn plain_ascii(bytes: &[u8], at: usize) -> usize {
-    let Some(block) = bytes.get(at..at + BLOCK).and_then(|block| <&[u8; BLOCK]>::try_from(block).ok()) else {
-        return 0;
-    };
-    let odd = block.iter().fold(0_u8, |odd, byte| {
-        odd | u8::from(byte.wrapping_sub(b'A') < 26) | u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
-    });
-    let pairs = (0..BLOCK - 1).fold(0_u8, |pairs, i| pairs | u8::from(block[i] | block[i + 1] == b' '));
-    if odd | pairs != 0 || block[0] == b' ' {
-        return 0;
+    let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK + 1 }>()) else { return 0 };
+    let odd =
+        |byte: u8| u8::from(byte.wrapping_sub(b'A') < 26) | u8::from(byte.wrapping_sub(b' ') > b'~' - b' ');
+    let mut flags = [0_u8; BLOCK];
+    for i in 0..BLOCK {
+        let (this, next) = (block[i], block[i + 1]);
+        flags[i] = odd(this) | (u8::from(this == b' ') & (odd(next) | u8::from(next == b' ')));
     }
-    // What follows a space at the end is not known here.
-    if block[BLOCK - 1] == b' ' { BLOCK - 1 } else { BLOCK }
+    let (words, _) = flags.as_chunks::<8>();
+    for (word, start) in words.iter().zip((0..).step_by(8)) {
+        let word = u64::from_le_bytes(*word);
+        if word != 0 {
+            return start + word.trailing_zeros() as usize / 8;
+        }
+    }
+    BLOCK
+}
+
+impl Table {
+    /// Whether a character of two or three bytes may stand in a run.
+    #[inline]
+    fn stands<const N: usize>(&self, bytes: [u8; N]) -> bool {
+        let point = bytes
+            .iter()
+            .skip(1)
+            .fold(u32::from(bytes[0]) & (0x7f >> N), |point, byte| (point << 6) | u32::from(byte & 0x3f));
+        self.entries[(point & 0xffff) as usize] == point
+    }
+
+    /// Where the characters of `N` bytes (two or three) from `at` on that may stand in a run end, single spaces between such
+    /// included.
+    #[inline]
+    fn after_wide<const N: usize>(&self, bytes: &[u8], mut at: usize) -> usize {
+        // What begins a character of so many bytes.
+        let begins =
+            |first: u8| if N == 2 { (0xc2..0xe0).contains(&first) } else { (0xe0..0xf0).contains(&first) };
+        while let Some(four) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+            let own = four.first_chunk::<N>().copied().unwrap_or([0; N]);
+            if begins(own[0]) {
+                if !self.stands(own) {
+                    break;
+                }
+                at += N;
+                continue;
+            }
+            // Punctuation and digits; letters are better looked at in blocks.
+            if (b'!'..b'A').contains(&own[0]) {
+                at += 1;
+                continue;
+            }
+            let behind = four[1..].first_chunk::<N>().copied().unwrap_or([0; N]);
+            if own[0] != b' ' || !begins(behind[0]) || !self.stands(behind) {
+                break;
+            }
+            at += 1 + N;
+        }
+        at
+    }
 }
 
 /// Puts the normal form of `text` into `normal`, which is cleared and reused.
@@ -124,66 +170,73 @@ pub(crate) fn normalize(text: &str, normal: &mut String) {
     normal.clear();
     normal.reserve(text.len());
     let table = &*TABLE;
+    let bytes = text.as_bytes();
     let mut into = Into { normal, gap: false };
     // `run..at` is copied as it stands; `held` is its last starter, `class` that of the mark before `at`.
     let (mut run, mut at, mut held, mut class) = (0, 0, 0, 0);
-    while at < text.len() {
-        let plain = plain_ascii(text.as_bytes(), at);
-        if plain > 0 {
-            at += plain;
-            (held, class) = (at - 1, 0);
+    while let Some(first) = bytes.get(at) {
+        let from = at;
+        match first {
+            // White space at the start of a run is none of it.
+            b' ' if at == run => {}
+            0..0x80 => at += plain_ascii(bytes, at),
+            0xc2..0xe0 => at = table.after_wide::<2>(bytes, at),
+            0xe0..0xf0 => at = table.after_wide::<3>(bytes, at),
+            _ => {}
+        }
+        if at > from {
+            // The start of the last character.
+            let last = bytes.get(from..at).and_then(|run| run.iter().rposition(|byte| byte & 0xc0 != 0x80));
+            (held, class) = (from + last.unwrap_or(0), 0);
             continue;
         }
-        let block = at + BLOCK;
-        while at < block && at < text.len() {
-            let (point, length, entry) = table.look(text, at);
-            if entry == point {
-                (held, class) = (at, 0);
-                at += length;
-                continue;
-            }
-            // Where the normalizer would have to start.
-            let mut from = at;
-            if entry & UNSTABLE != 0 {
-                from = if at > run { held } else { at };
-            } else if entry & SPACE != 0 {
-                let (_, _, next) = table.look(text, at + 1);
-                if point == u32::from(' ') && at > run && next & (UNSTABLE | MARK | SPACE) == 0 {
-                    (held, class) = (at, 0);
-                    at += 1;
-                    continue;
-                }
-                into.copy(text, run, at);
-                into.gap = true;
-                at += 1;
-                (run, held, class) = (at, at, 0);
-                continue;
-            } else if entry & MARK != 0 {
-                let its = entry & 0xff;
-                if at > run && its >= class {
-                    class = its;
-                    at += length;
-                    continue;
-                }
-                from = if at > run { held } else { at };
-            } else if table.cuts(text, at + length) {
-                into.copy(text, run, at);
-                match entry & PARTS {
-                    0 => into.push(char::from_u32(entry)),
-                    _ => into.parts(table, entry & !PARTS),
-                }
-                at += length;
-                (run, held, class) = (at, at, 0);
-                continue;
-            }
-            into.copy(text, run, from);
+        let (point, length, entry) = table.look(text, at);
+        if entry == point {
+            (held, class) = (at, 0);
             at += length;
-            while !table.cuts(text, at) {
-                at += table.look(text, at).1;
-            }
-            into.slow(text.get(from..at).unwrap_or_default());
-            (run, held, class) = (at, at, 0);
+            continue;
         }
+        // Where the normalizer would have to start.
+        let mut from = at;
+        if entry & UNSTABLE != 0 {
+            from = if at > run { held } else { at };
+        } else if entry & SPACE != 0 {
+            let (_, _, next) = table.look(text, at + 1);
+            if point == u32::from(' ') && at > run && next & (UNSTABLE | MARK | SPACE) == 0 {
+                (held, class) = (at, 0);
+                at += 1;
+                continue;
+            }
+            into.copy(text, run, at);
+            into.gap = true;
+            at += 1;
+            (run, held, class) = (at, at, 0);
+            continue;
+        } else if entry & MARK != 0 {
+            let its = entry & 0xff;
+            if at > run && its >= class {
+                class = its;
+                at += length;
+                continue;
+            }
+            from = if at > run { held } else { at };
+        } else if table.cuts(text, at + length) {
+            into.copy(text, run, at);
+            match entry & PARTS {
+                0 => into.push(char::from_u32(entry)),
+                _ => into.parts(table, entry & !PARTS),
+            }
+            at += length;
+            (run, held, class) = (at, at, 0);
+            continue;
+        }
+        into.copy(text, run, from);
+        at += length;
+        while !table.cuts(text, at) {
+            at += table.look(text, at).1;
+        }
+        into.slow(text.get(from..at).unwrap_or_default());
+        (run, held, class) = (at, at, 0);
     }
     into.copy(text, run, at.min(text.len()));
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Reason, Ruling, Stage, Verdict};
 use crate::source::list::{self, Shard};
 use crate::source::shard::Survey;
+use crate::workers::{cores, in_parallel};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -203,7 +204,7 @@ pub fn entry_of<'a>(shards: &'a [ShardEntry], key: &str) -> Option<&'a ShardEntr
 /// # Errors
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a shard cannot be read to its end.
 pub fn entries(shards: &[Shard], surveys: &[Survey], known: &[ShardEntry]) -> Result<Vec<ShardEntry>> {
-    shards.iter().zip(surveys).map(|(shard, survey)| entry(shard, survey, known)).collect()
+    in_parallel(shards.len().min(surveys.len()), cores(), |at| entry(&shards[at], &surveys[at], known))
 }
 
 fn entry(shard: &Shard, survey: &Survey, known: &[ShardEntry]) -> Result<ShardEntry> {

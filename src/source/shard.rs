@@ -8,6 +8,7 @@ use super::columns::{ColumnSettings, Columns};
 use super::list::Shard;
 use super::open::{Chunks, Open};
 use crate::error::{Error, Result};
+use crate::workers::{cores, in_parallel};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::parquet_to_arrow_schema;
@@ -39,7 +40,9 @@ pub struct Survey {
 /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) for the first shard that is malformed or lacks a column,
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) for one that cannot be read.
 pub fn survey(shards: &[Shard], open: &dyn Open, columns: &ColumnSettings) -> Result<Vec<Survey>> {
-    shards.iter().map(|shard| Opened::new(shard, open, columns).map(|opened| opened.survey())).collect()
+    in_parallel(shards.len(), cores(), |at| {
+        Opened::new(&shards[at], open, columns).map(|opened| opened.survey())
+    })
 }
 
 /// A shard whose footer was read.

@@ -4,7 +4,8 @@
 //! one shingle. So the choice is made per run of script, not per document: words (UAX #29-like: letters, digits and marks)
 //! in spaced scripts, single characters in Han, Kana, Thai, Lao, Khmer and Burmese; a few words between such
 //! characters join their run. Each run gives the windows of its units, or one shingle if it is shorter.
-//! A shingle is a hash; nothing is allocated per shingle.
+//! A shingle is a hash; nothing is allocated per shingle. Words are found in blocks of bytes, by a bit for each, where most
+//! characters are ASCII or letters of their own block of code points; elsewhere character by character.
 
 use super::glyph::{self, Glyphs};
 use xxhash_rust::xxh3::xxh3_64;
@@ -66,32 +67,129 @@ pub(crate) fn windows_of(units: &mut [Unit], widths: Widths, hashes: &mut Vec<u3
     }
 }
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 64;
+/// Wide characters of mixed kinds that are looked up in a block.
+const MOST_WIDE: u32 = 8;
+
 /// Cuts a text into words and dense characters.
 fn units_of(text: &str, glyphs: Glyphs, units: &mut Vec<Unit>) {
-    const PLAIN: u8 = glyph::WORD | glyph::DENSE;
     let bytes = text.as_bytes();
-    let spaced = |class: u8| class & PLAIN != 0 && class & glyph::DENSE == 0;
+    let spaced = |class: u8| class & glyph::WORD != 0 && class & glyph::DENSE == 0;
+    // Where the word begins that is not at its end yet.
+    let mut start: Option<usize> = None;
+    let word = |from: usize, to: usize| Unit {
+        hash: xxh3_64(bytes.get(from..to).unwrap_or_default()),
+        dense: false,
+    };
     let mut at = 0;
     while at < bytes.len() {
-        let (mut class, point, mut length) = glyphs.at(text, at);
-        if spaced(class) {
-            let start = at;
-            while spaced(class) {
-                at += length;
-                if at >= bytes.len() {
+        if let Some((mask, length)) = block(text, at, glyphs) {
+            // Ones are bytes of words.
+            let mut bit = 0;
+            loop {
+                if let Some(from) = start {
+                    bit += (!mask >> bit).trailing_zeros() as usize;
+                    if bit >= length {
+                        break;
+                    }
+                    units.push(word(from, at + bit));
+                    start = None;
+                } else {
+                    bit += (mask >> bit).trailing_zeros() as usize;
+                    if bit >= length {
+                        break;
+                    }
+                    start = Some(at + bit);
+                }
+            }
+            at += length;
+            continue;
+        }
+        let end = bytes.len().min(at + 4 * BLOCK);
+        while at < end {
+            let (mut class, mut point, mut length) = glyphs.at(text, at);
+            if spaced(class) {
+                let from = start.take().unwrap_or(at);
+                while spaced(class) {
+                    at += length;
+                    if at >= end {
+                        break;
+                    }
+                    (class, point, length) = glyphs.at(text, at);
+                }
+                if at >= end {
+                    start = Some(from);
                     break;
                 }
-                (class, _, length) = glyphs.at(text, at);
+                units.push(word(from, at));
+            } else if let Some(from) = start.take() {
+                units.push(word(from, at));
             }
-            let word = bytes.get(start..at).unwrap_or_default();
-            units.push(Unit { hash: xxh3_64(word), dense: false });
-        } else {
             if class & glyph::WORD != 0 {
                 units.push(Unit { hash: u64::from(point).wrapping_mul(SPREAD), dense: true });
             }
             at += length;
         }
     }
+    if let Some(from) = start {
+        units.push(word(from, bytes.len()));
+    }
+}
+
+/// Which of the next bytes belong to words, the first one in the lowest bit, and how many were looked at: whole characters.
+/// None near the end of the text, and where a character of a script without spaces is among them.
+#[inline]
+fn block(text: &str, at: usize, glyphs: Glyphs) -> Option<(u64, usize)> {
+    let block = text.as_bytes().get(at..)?.first_chunk::<BLOCK>()?;
+    let (mut words, mut wide) = ([0_u8; BLOCK], [0_u8; BLOCK]);
+    for i in 0..BLOCK {
+        let byte = block[i];
+        let plain = u8::from((byte | 0x20).wrapping_sub(b'a') < 26) | u8::from(byte.wrapping_sub(b'0') < 10);
+        words[i] = plain | (byte >> 7);
+        // The first byte of a wide character that must be looked up.
+        wide[i] = u8::from(byte >= 0xc0) & u8::from(!all_letters(byte));
+    }
+    let mut mask = bits(&words);
+    let mut wide = bits(&wide);
+    // They are faster looked at one by one, and so are those behind them.
+    if wide.count_ones() > MOST_WIDE {
+        return None;
+    }
+    // A last character that is cut off is left to the next block.
+    let last = block.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
+    let length = if block[last] < 0x80 { BLOCK } else { last };
+    mask &= u64::MAX >> (BLOCK - length).min(63);
+    while wide != 0 {
+        let bit = wide.trailing_zeros() as usize;
+        wide &= wide - 1;
+        let (class, _, long) = glyphs.at(text, at + bit);
+        if class & glyph::DENSE != 0 {
+            return None;
+        }
+        if class & glyph::WORD == 0 {
+            mask &= !(((1 << long) - 1) << bit);
+        }
+    }
+    Some((mask, length))
+}
+
+/// Whether all characters that begin with this byte are letters of scripts with spaces: Latin Extended-A, Cyrillic, most of
+/// Hangul.
+#[inline]
+fn all_letters(lead: u8) -> bool {
+    matches!(lead, 0xc4..=0xc5 | 0xd0..=0xd1 | 0xeb..=0xec)
+}
+
+/// The lowest bits of bytes that are 0 or 1.
+#[inline]
+fn bits(flags: &[u8; BLOCK]) -> u64 {
+    let (words, _) = flags.as_chunks::<8>();
+    let gathered = words
+        .iter()
+        .zip((0..).step_by(8))
+        .map(|(word, shift)| (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << shift);
+    gathered.fold(0, |all, word| all | word)
 }
 
 /// A run of fewer than `most` words beside dense characters joins them.
@@ -146,6 +244,7 @@ fn short(hash: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     const WIDTHS: Widths = Widths { words: 3, chars: 2 };
@@ -156,6 +255,63 @@ mod tests {
 
     fn count(text: &str) -> usize {
         Shingles::default().of(text, WIDTHS, Glyphs::get()).len()
+    }
+
+    /// The units, said plainly.
+    fn plain(text: &str) -> Vec<(u64, bool)> {
+        let (mut units, mut word) = (Vec::new(), String::new());
+        for c in text.chars().chain(['\n']) {
+            let class = Glyphs::get().of(c);
+            if class & glyph::WORD != 0 && class & glyph::DENSE == 0 {
+                word.push(c);
+                continue;
+            }
+            if !word.is_empty() {
+                units.push((xxh3_64(word.as_bytes()), false));
+                word.clear();
+            }
+            if class & glyph::WORD != 0 {
+                units.push((u64::from(u32::from(c)).wrapping_mul(SPREAD), true));
+            }
+        }
+        units
+    }
+
+    fn units(text: &str) -> Vec<(u64, bool)> {
+        let mut units = Vec::new();
+        units_of(text, Glyphs::get(), &mut units);
+        units.into_iter().map(|unit| (unit.hash, unit.dense)).collect()
+    }
+
+    #[test]
+    fn leads_that_are_not_looked_up_begin_letters_alone() {
+        for c in (0xb000..0xd000_u32).chain(0x100..0x180).chain(0x400..0x480).filter_map(char::from_u32) {
+            let class = Glyphs::get().of(c);
+            assert!(class & glyph::LETTER != 0 && class & glyph::DENSE == 0, "{c:?}");
+            let lead = c.to_string().as_bytes()[0];
+            assert!(all_letters(lead), "{c:?}");
+        }
+        assert_eq!((0..=u8::MAX).filter(|lead| all_letters(*lead)).count(), 6);
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_the_plain_ones_wherever_blocks_end(parts in prop::collection::vec(
+            prop_oneof![
+                any::<String>(),
+                "[a-z]{1,9} ",
+                "[a-z]{30,150}",
+                "[a-zàéßñ0-9]{1,9}[,.]? ",
+                "[а-яёa-z]{1,9} ",
+                "[\u{ac00}-\u{ac80}\u{b000}-\u{b010}]{1,5} ",
+                "[\u{915}-\u{93f}\u{94d}\u{964}]{1,6} ",
+                "[\u{621}-\u{64a}\u{60c}\u{66a}]{1,6} ",
+                "[\u{e01}-\u{e30}\u{4e00}-\u{4e40}]{1,30}",
+                "[—“”…·× ]{1,4}",
+            ], 0..40)) {
+            let text = parts.concat();
+            prop_assert_eq!(units(&text), plain(&text));
+        }
     }
 
     #[test]

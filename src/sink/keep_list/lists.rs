@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::{Place, fragment_id};
 use crate::sink::columns::properties;
 use crate::sink::file::{ContentFile, Stored};
+use crate::sink::manifest::ShardEntry;
 use crate::sink::names::hex;
 use crate::sink::part::failed;
 use crate::source::ids::for_each_id;
@@ -19,6 +20,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use std::path::Path;
 use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Rows that are encoded at a time, and per row group.
 const ROWS_PER_STEP: usize = 1 << 13;
@@ -38,6 +40,10 @@ pub struct Lists<'a> {
     pub store: &'a Path,
     /// Fingerprint of the settings.
     pub fingerprint: u128,
+    /// What readers know of the shards: digests, in the order of `shards`.
+    pub entries: &'a [ShardEntry],
+    /// The files of the lists before.
+    pub known: &'a [ListFile],
 }
 
 impl Lists<'_> {
@@ -53,7 +59,12 @@ impl Lists<'_> {
         out: &[Place],
     ) -> Result<(Vec<ListFile>, u64)> {
         let (kept, ids, derived) = self.kept(members, out)?;
-        Ok((vec![kept, self.clusters(members, &ids)?, self.pairs(pairs, &ids)?], derived))
+        let (clusters, pairs) = std::thread::scope(|scope| {
+            let pairs = scope.spawn(|| self.pairs(pairs, &ids));
+            let clusters = self.clusters(members, &ids);
+            (clusters, pairs.join().map_err(|_| Error::bug("the writer of pairs panicked")))
+        });
+        Ok((vec![kept, clusters?, pairs??], derived))
     }
 
     fn kept(&self, members: &[Member], out: &[Place]) -> Result<(ListFile, Ids, u64)> {
@@ -154,6 +165,18 @@ impl Lists<'_> {
         }
         let (stored, rows) = table.finish()?;
         Ok(ListFile::list("pairs.parquet", stored, rows))
+    }
+
+    /// Names what the kept rows of a shard are made from.
+    pub(super) fn made_from(&self, at: usize, gone: &[u32]) -> u128 {
+        let mut hasher = Xxh3::new();
+        hasher.update(&self.fingerprint.to_le_bytes());
+        if let Some(entry) = self.entries.get(at) {
+            hasher.update(&entry.digest.to_le_bytes());
+            hasher.update(entry.key.as_bytes());
+        }
+        gone.iter().for_each(|row| hasher.update(&row.to_le_bytes()));
+        hasher.digest128()
     }
 
     fn key(&self, place: Place) -> &str {

@@ -29,13 +29,24 @@ pub struct ListFile {
     /// 128-bit xxh3 of its bytes.
     #[serde(with = "hash")]
     pub hash: u128,
+    /// What a file of kept rows was made from: 128-bit xxh3 of settings, shard, digest and the rows that go. 0 for lists.
+    #[serde(with = "hash", default)]
+    pub made_from: u128,
 }
 
 impl ListFile {
     /// A list of this name.
     pub(super) fn list(name: &str, stored: Stored, rows: u64) -> Self {
         let Stored { name: in_store, bytes, hash } = stored;
-        Self { folder: String::new(), name: name.to_owned(), stored: in_store, rows, bytes, hash }
+        Self {
+            folder: String::new(),
+            name: name.to_owned(),
+            stored: in_store,
+            rows,
+            bytes,
+            hash,
+            made_from: 0,
+        }
     }
 }
 

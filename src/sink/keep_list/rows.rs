@@ -9,12 +9,14 @@ use super::manifest::{KeepList, ListFile};
 use crate::error::{Error, Result};
 use crate::model::Place;
 use crate::sink::file::ContentFile;
+use crate::sink::names::is_plain;
 use crate::sink::part::failed;
 use crate::source::whole::{Shape, Whole};
+use crate::workers::in_parallel;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::properties::WriterProperties;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
 
 /// Writes the rows that are not among `out` (by place), on `threads` threads. A shard of which nothing stays has no file.
 ///
@@ -22,29 +24,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a shard or the disk fails, and
 /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) if a kept row does not decode outside of its text.
 pub fn kept_rows(lists: &Lists<'_>, out: &[Place], threads: usize) -> Result<Vec<ListFile>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut written = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= lists.shards.len() {
-                return Ok(written);
-            }
-            written.push((at, shard_rows(lists, at, out)?));
-        }
-    };
-    let mut files = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..threads.min(lists.shards.len())).map(|_| scope.spawn(work)).collect();
-        let mut files = Vec::new();
-        for thread in started {
-            let written: Result<Vec<_>> =
-                thread.join().map_err(|_| Error::bug("a writer of kept rows panicked"))?;
-            files.extend(written?);
-        }
-        Ok::<_, Error>(files)
-    })?;
-    files.sort_by_key(|(at, _)| *at);
-    Ok(files.into_iter().filter_map(|(_, file)| file).collect())
+    let files = in_parallel(lists.shards.len(), threads, |at| shard_rows(lists, at, out))?;
+    Ok(files.into_iter().flatten().collect())
 }
 
 fn shard_rows(lists: &Lists<'_>, at: usize, out: &[Place]) -> Result<Option<ListFile>> {
@@ -55,6 +36,13 @@ fn shard_rows(lists: &Lists<'_>, at: usize, out: &[Place]) -> Result<Option<List
     let gone: Vec<u32> = out.get(from..to).unwrap_or_default().iter().map(|place| place.row).collect();
     if gone.len() >= survey.rows as usize {
         return Ok(None);
+    }
+    let made_from = lists.made_from(at, &gone);
+    if let Some(known) = lists.known.iter().find(|known| known.made_from == made_from) {
+        let path = lists.store.join(KeepList::ROWS).join(&known.name);
+        if is_plain(&known.name) && fs::metadata(path).is_ok_and(|meta| meta.len() == known.bytes) {
+            return Ok(Some(ListFile { stored: known.name.clone(), ..known.clone() }));
+        }
     }
     let (mut whole, Shape { arrow, parquet, facts, compression }) =
         Whole::open(shard, lists.open, lists.columns, gone)?;
@@ -86,5 +74,6 @@ fn shard_rows(lists: &Lists<'_>, at: usize, out: &[Place]) -> Result<Option<List
         rows,
         bytes: stored.bytes,
         hash: stored.hash,
+        made_from,
     }))
 }
