@@ -6,8 +6,8 @@
 
 Each peer is a process of its own that reads Parquet and ends with clusters of ids: documents a second from its start to its end, the
 most memory it had, and recall by script of the planted pairs of Jaccard 0.8 and over (word 5-shingles, characters where a
-script has no spaces). Peers are used as their documentation shows it, with 112 or more hashes: what each of them calls a
-word is its own. A peer that is not installed or fails is told as that. polars only reads: the limit of the format.
+script has no spaces). Peers are used as their documentation shows it, without punctuation, with 112 or more hashes; what
+else each of them calls a word is its own. A peer that is not installed or fails is told as that. polars only reads: the limit of the format.
 """
 
 import csv
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def rensa(folder, _):
     ids, texts = read(folder)
     lsh = RMinHashLSH(threshold=LIKE, num_perm=HASHES, num_bands=BANDS)
     made = []
+    points = dict.fromkeys(at for at in range(sys.maxunicode + 1) if unicodedata.category(chr(at)).startswith("P"))
     for number, text in enumerate(texts):
-        words = text.lower().split()
+        words = text.lower().translate(points).split()
         sketch = RMinHash(num_perm=HASHES, seed=1)
         sketch.update([" ".join(words[at : at + 5]) for at in range(max(1, len(words) - 4))])
         lsh.insert(number, sketch)
@@ -81,7 +83,7 @@ def daft(folder, _):
     from daft.functions import minhash
 
     table = df.read_parquet(f"{folder}/*.parquet").select("id", "text")
-    text = df.col("text").normalize(remove_punct=False, lowercase=True, nfd_unicode=True, white_space=True)
+    text = df.col("text").normalize(remove_punct=True, lowercase=True, nfd_unicode=True, white_space=True)
     table = table.with_column("sketch", minhash(text, num_hashes=HASHES, ngram_size=5, seed=1)).select("id", "sketch")
     rows = table.to_arrow()
     ids, sketches = rows["id"].to_pylist(), rows["sketch"].to_pylist()
@@ -97,6 +99,42 @@ def daft(folder, _):
     return {one: str(union.find(number)) for number, one in enumerate(ids)}
 
 
+def datatrove(folder, _):
+    """Its three stages of files, two processes at a time, on the same documents in 16 files; words as for English."""
+    import struct
+
+    import pyarrow.parquet as pq
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+    from datatrove.pipeline.readers import ParquetReader
+
+    inputs = str(Path(folder).parent / "many")
+    files = sorted(Path(inputs).glob("*.parquet"))
+    config = MinhashConfig(num_buckets=14, hashes_per_bucket=8, n_grams=5)
+    with tempfile.TemporaryDirectory() as work:
+        places = {stage: f"{work}/{stage}" for stage in ("signatures", "buckets", "clusters")}
+
+        def run(stage, steps, tasks):
+            LocalPipelineExecutor(
+                steps, tasks=tasks, workers=2, logging_dir=f"{work}/logs/{stage}", skip_completed=False
+            ).run()
+
+        reader = ParquetReader(inputs, text_key="text", id_key="id", glob_pattern="*.parquet")
+        sign = MinhashDedupSignature(places["signatures"], config=config, language="eng")
+        run("signatures", [reader, sign], len(files))
+        run("buckets", [MinhashDedupBuckets(places["signatures"], places["buckets"], config=config)], config.num_buckets)
+        cluster = MinhashDedupCluster(places["buckets"], places["clusters"], config=config, save_cluster_id=True)
+        run("clusters", [cluster], 1)
+        clusters = {}
+        for rank, file in enumerate(files):
+            found = Path(places["clusters"]) / f"{rank:06d}.clusters"
+            ids = pq.read_table(file, columns=["id"])["id"].to_pylist()
+            for at, number in struct.iter_unpack("<II", found.read_bytes() if found.exists() else b""):
+                clusters[ids[at]] = str(number)
+        return clusters
+
+
 def isogloss(folder, program):
     import pyarrow.parquet as pq
 
@@ -106,7 +144,7 @@ def isogloss(folder, program):
         return dict(zip(table["id"].to_pylist(), table["cluster"].to_pylist()))
 
 
-PEERS = {"isogloss": isogloss, "daft": daft, "rensa": rensa, "polars": polars}
+PEERS = {"isogloss": isogloss, "daft": daft, "rensa": rensa, "datatrove": datatrove, "polars": polars}
 
 
 def judged(clusters, truth):
@@ -141,6 +179,9 @@ def measured(name, folder, program):
 
 
 def peer(name, folder, program, found):
+    # Loaded before the clock starts: all of them need it, isogloss for its judge alone.
+    import pyarrow.parquet  # noqa: F401
+
     start = time.monotonic()
     clusters = PEERS[name](folder, program)
     json.dump({"seconds": time.monotonic() - start, "clusters": clusters}, open(found, "w"))
@@ -159,6 +200,11 @@ def main(folder, program):
             print(f"{name:10} did not run: {why[0][:200]}")
             continue
         seconds, peak, clusters = done
+        # The best of three, of those that take no minutes.
+        for _ in range(2 if seconds < 30 else 0):
+            again, _ = measured(name, inputs, program)
+            if again:
+                seconds, peak = min(seconds, again[0]), max(peak, again[1])
         line = {"name": name, "documents_per_second": round(documents / seconds), "peak_mb": round(peak)}
         if clusters:
             recall, merged = judged(clusters, truth)

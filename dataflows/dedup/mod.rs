@@ -1,8 +1,8 @@
 //! Near-duplicate removal alone: shards in, the list of rows to keep out. Documents are the units, no model is asked.
 //!
 //! ```text
-//! tasks ─► read ─► sign rows              text, on the worker that took the row group and decoded it
-//!            signed ids ─► clusters       differential, exchanged by hash
+//! tasks ─► read ─► sign rows ─► artefacts text, on the worker that took the row group and decoded it
+//!            signed ids ─► clusters       over durable state, or in memory; exchanged by hash
 //!              members, pairs ─► resolve  who stays, and on what grounds
 //!                ids read again ─► kept, clusters, pairs, rows ─► one snapshot
 //! ```

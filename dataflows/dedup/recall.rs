@@ -4,6 +4,7 @@
 //! (`0..=1`), script. More cells are let be. `benches/near_dup` makes such a file with its set.
 
 use super::{Settings, dedup};
+use crate::config::Mode;
 use crate::error::{Error, Result};
 use crate::stop::Stop;
 use arrow::array::AsArray;
@@ -94,6 +95,7 @@ pub fn judged(mut settings: Settings, truth: &[Planted], stop: &Stop) -> Result<
         .map_err(|cause| Error::unavailable("no temporary folder, remedy=set TMPDIR").because(cause))?;
     settings.output = folder.path().to_path_buf();
     settings.rows = false;
+    settings.state.mode = Mode::Memory;
     dedup(settings, stop)?;
     let mut clusters = BTreeMap::new();
     each(&folder.path().join("clusters.parquet"), |id, cluster| {
