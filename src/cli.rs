@@ -181,7 +181,7 @@ pub struct Dedup {
     /// Dataflow workers, as many as cores by default; the lists do not depend on it.
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
-    /// Replaces one setting of `source`, `sign` or `dedup`. May be given again.
+    /// Replaces one setting of `source`, `sign`, `dedup` or `state`. May be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// End with one JSON object: delta, counts, seconds, peak memory, digest of the lists.

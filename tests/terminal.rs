@@ -376,6 +376,17 @@ fn dedup_lists_what_to_keep_and_a_rerun_does_nothing() {
         "{said}"
     );
 
+    // Its state is looked after like that of a run, and another threshold reads nothing again.
+    for (what, wanted) in
+        [("show", "dedup/docs"), ("verify", "state holds"), ("compact", "compacted"), ("collect", "files=0")]
+    {
+        assert!(done(&["state", what, &at("out")]).contains(wanted), "{what}");
+    }
+    let (code, said, told) = flags(&["--json", "--set", "dedup.least_resemblance=0.9"]);
+    let strict: serde_json::Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    assert!(report["row_groups_read"].as_u64().is_some_and(|groups| groups > 0), "{report}");
+    assert_eq!((code, &strict["ran"], &strict["row_groups_read"]), (0, &true.into(), &0.into()), "{told}");
+
     // Mistakes are told before any work, by kind.
     assert_eq!(isogloss(&["dedup", "--output", &at("b")]).0, 2, "no input");
     let none = at("none/*.parquet");
