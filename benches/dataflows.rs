@@ -24,6 +24,7 @@ use std::time::Instant;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let mut flags = std::env::args().skip(1).filter(|flag| !flag.starts_with("--"));
     let path = flags.next().unwrap_or_else(|| "data/corpora".to_owned());
     let workers = flags.next().map_or(2, |flag| flag.parse().expect("a number of workers"));

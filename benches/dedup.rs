@@ -24,6 +24,7 @@ static KEPT: AtomicI64 = AtomicI64::new(0);
 static DROPPED: AtomicI64 = AtomicI64::new(0);
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
     if let [fragments, workers, 1] = numbers[..] {
         run(fragments, usize::try_from(workers).expect("a few workers"));

@@ -27,6 +27,7 @@ use std::time::Instant;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let pages = std::env::args().skip(1).find_map(|flag| flag.parse().ok()).unwrap_or(400);
     let pool = paragraphs();
     let folder = tempfile::tempdir().expect("a folder");

@@ -59,6 +59,7 @@ impl Bench<'_> {
 }
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let folder = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let folder = folder
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data/corpora/sources"), PathBuf::from);

@@ -35,6 +35,7 @@ const LIKE: f64 = 0.8;
 const UNLIKE: f64 = 0.65;
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let flags: Vec<String> = std::env::args().skip(1).filter(|flag| !flag.starts_with("--")).collect();
     if let [input, output, workers, mode] = &flags[..] {
         return child(input, output, workers.parse().unwrap(), mode);

@@ -47,6 +47,7 @@ struct Case {
 }
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     // `cargo test --benches` runs benches without `--bench`: then a taste is enough.
     let full =
         std::env::args().any(|flag| flag == "--bench") && !std::env::args().any(|flag| flag == "--quick");

@@ -32,6 +32,7 @@ const SORT_BYTES: usize = 32 << 20;
 const DELTAS: [(u64, u64); 4] = [(1, 0), (1_000, 0), (1_000, 0), (10_000, 10_000)];
 
 fn main() {
+    isogloss::telemetry::memory::small_pages();
     let flags: Vec<String> = std::env::args().skip(1).filter(|flag| !flag.starts_with("--")).collect();
     if flags.first().is_some_and(|flag| flag == "run") {
         let numbers: Vec<u64> = flags[2..].iter().map(|flag| flag.parse().expect("a number")).collect();

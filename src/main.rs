@@ -13,6 +13,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    isogloss::telemetry::memory::small_pages();
     let command = Cli::parse().command;
     terminal::log(false);
     let done = match &command {
