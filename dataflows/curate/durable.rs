@@ -27,7 +27,7 @@ use crate::sink::manifest::{AuditFile, Part};
 use crate::sink::parts::PartContext;
 use crate::sink::snapshot::AUDIT;
 use crate::source::list::Shard;
-use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
+use crate::source::tasks::TaskQueue;
 use crate::stage::durable::DurableStages;
 use crate::stage::gather::{Give, feed, gathered};
 use crate::stage::ledger::{Ask, AskIn, AskOut, Keeping, LedgerContext, Recording};
@@ -152,14 +152,7 @@ pub(super) fn read_missing(
     }
     let folders = folders(&change.store.artefacts(), &change.members, job.entries.len());
     let ctx = Arc::new(PieceContext { tasks: change.missing.clone(), folders, shape: change.shape });
-    let reading = Arc::new(Reading {
-        shards: Arc::clone(&job.reading.shards),
-        open: Arc::clone(&job.reading.open),
-        settings: job.reading.settings.clone(),
-        tasks: Arc::clone(tasks),
-        epoch_per_task: true,
-        progress: Arc::new(ReadProgress::default()),
-    });
+    let reading = Arc::new(job.reading.of(Arc::clone(tasks)));
     let (job, flag) = (Arc::clone(job), stop.clone());
     let peaks = workers::run(job.settings.workers, stop, move |worker| {
         let (job, ctx, reading, flag) =

@@ -14,7 +14,7 @@ use super::run::Found;
 use super::wire::{credits, read};
 use crate::error::{Error, Result};
 use crate::model::{Epoch, Note};
-use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
+use crate::source::tasks::TaskQueue;
 use crate::stage::dedup::Membership;
 use crate::stage::durable::DurableStages;
 use crate::stage::gather::feed;
@@ -61,14 +61,8 @@ fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
     }
     let folders = folders(&change.store.artefacts(), &change.members, job.entries.len());
     let ctx = Arc::new(PieceContext { tasks: change.missing.clone(), folders, shape: change.shape });
-    let reading = Arc::new(Reading {
-        shards: Arc::clone(&job.reading.shards),
-        open: Arc::clone(&job.reading.open),
-        settings: job.reading.settings.clone(),
-        tasks: Arc::new(TaskQueue::new(change.missing.iter().copied())),
-        epoch_per_task: true,
-        progress: Arc::new(ReadProgress::default()),
-    });
+    let tasks = Arc::new(TaskQueue::new(change.missing.iter().copied()));
+    let reading = Arc::new(job.reading.of(tasks));
     let (job, flag) = (Arc::clone(job), stop.clone());
     let peaks = workers::run(job.settings.workers, stop, move |worker| {
         let credits = credits(&job);

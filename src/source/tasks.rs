@@ -114,6 +114,20 @@ pub struct Reading {
     pub progress: Arc<ReadProgress>,
 }
 
+impl Reading {
+    /// The same shards, read the same way: these row groups, each at an epoch of its own.
+    pub(crate) fn of(&self, tasks: Arc<TaskQueue>) -> Self {
+        Self {
+            shards: Arc::clone(&self.shards),
+            open: Arc::clone(&self.open),
+            settings: self.settings.clone(),
+            tasks,
+            epoch_per_task: true,
+            progress: Arc::default(),
+        }
+    }
+}
+
 /// Reads row groups from the queue until it is empty.
 pub(crate) struct TaskRows {
     reading: Arc<Reading>,
