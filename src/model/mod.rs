@@ -18,5 +18,5 @@ pub use lang::Lang;
 pub use note::Note;
 pub use place::{Epoch, Place};
 pub use scored::{Scored, Signed};
-pub use signature::Signature;
+pub use signature::{Signature, resemblance};
 pub use verdict::{Reason, Ruling, Stage, Verdict, micros};

@@ -20,16 +20,21 @@ impl Signature {
     /// both have the same least shingle (Li, Owen and Zhang 2012, "One permutation hashing", without densification),
     /// corrected for bins that are equal by chance. Symmetric; 0 for sketches of different shapes, or without shingles.
     pub fn resemblance(&self, other: &Self) -> f64 {
-        if self.sketch.len() != other.sketch.len() {
-            return 0.0;
-        }
-        let Bins { equal, both, either } = bins(&self.sketch, &other.sketch);
-        if either == 0 {
-            return 0.0;
-        }
-        let equal = (f64::from(equal) - f64::from(both) * CHANCE) / (1.0 - CHANCE);
-        (equal / f64::from(either)).clamp(0.0, 1.0)
+        resemblance(&self.sketch, &other.sketch)
     }
+}
+
+/// As [`Signature::resemblance`], of two sketches.
+pub fn resemblance(one: &[u8], other: &[u8]) -> f64 {
+    if one.len() != other.len() {
+        return 0.0;
+    }
+    let Bins { equal, both, either } = bins(one, other);
+    if either == 0 {
+        return 0.0;
+    }
+    let equal = (f64::from(equal) - f64::from(both) * CHANCE) / (1.0 - CHANCE);
+    (equal / f64::from(either)).clamp(0.0, 1.0)
 }
 
 /// How many bins both texts fill equally, both fill, and either fills.

@@ -2,6 +2,7 @@
 
 use super::run::{Cursor, Run, RunMeta, RunWriter};
 use crate::error::Result;
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use std::sync::Arc;
 pub(crate) struct Merge {
     cursors: Vec<Cursor>,
     signs: Vec<i32>,
+    /// The first bytes of the key of each cursor that stands at a row: most comparisons need no more.
+    heads: Vec<u64>,
     /// Cursors that stand at a row, as a heap: the least key first.
     heap: Vec<usize>,
     key: Vec<u8>,
@@ -36,15 +39,37 @@ impl Merge {
             cursor.seek(from)?;
         }
         let signs = runs.iter().map(|(_, sign)| *sign).collect();
-        let mut merge = Self { cursors, signs, heap: Vec::new(), key: Vec::new(), count: 0 };
+        let heads = vec![0; runs.len()];
+        let mut merge = Self { cursors, signs, heads, heap: Vec::new(), key: Vec::new(), count: 0 };
         merge.gather();
         Ok(merge)
     }
 
     fn gather(&mut self) {
-        self.heap = (0..self.cursors.len()).filter(|at| self.cursors[*at].key().is_some()).collect();
+        self.heap.clear();
+        for at in 0..self.cursors.len() {
+            if self.head(at) {
+                self.heap.push(at);
+            }
+        }
         for at in (0..self.heap.len() / 2).rev() {
             self.sift(at);
+        }
+    }
+
+    /// Notes the head of a cursor; `false` if it stands at no row.
+    fn head(&mut self, at: usize) -> bool {
+        let Some(key) = self.cursors[at].key() else { return false };
+        self.heads[at] = head_of(key);
+        true
+    }
+
+    /// Whether the key of a cursor is less than that of another; both stand at a row.
+    fn less(&self, a: usize, b: usize) -> bool {
+        match self.heads[a].cmp(&self.heads[b]) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            Ordering::Equal => self.cursors[a].key() < self.cursors[b].key(),
         }
     }
 
@@ -52,9 +77,7 @@ impl Merge {
         loop {
             let mut least = at;
             for child in [2 * at + 1, 2 * at + 2] {
-                if child < self.heap.len()
-                    && self.cursors[self.heap[child]].key() < self.cursors[self.heap[least]].key()
-                {
+                if child < self.heap.len() && self.less(self.heap[child], self.heap[least]) {
                     least = child;
                 }
             }
@@ -72,17 +95,18 @@ impl Merge {
     /// Damage, or a disk that fails.
     pub(crate) fn next(&mut self) -> Result<bool> {
         while let Some(first) = self.heap.first().copied() {
+            let head = self.heads[first];
             self.key.clear();
             self.key.extend_from_slice(self.cursors[first].key().unwrap_or_default());
             self.count = 0;
             while let Some(first) = self.heap.first().copied() {
                 let cursor = &mut self.cursors[first];
-                if cursor.key() != Some(self.key.as_slice()) {
+                if self.heads[first] != head || cursor.key() != Some(self.key.as_slice()) {
                     break;
                 }
                 self.count += cursor.count() * self.signs[first];
                 cursor.advance()?;
-                if cursor.key().is_none() {
+                if !self.head(first) {
                     self.heap.swap_remove(0);
                 }
                 self.sift(0);
@@ -132,6 +156,16 @@ impl Merge {
         }
         writer.finish(durable)
     }
+}
+
+/// The first 8 bytes of a key, in an order that is that of keys of one width.
+pub(super) fn head_of(key: &[u8]) -> u64 {
+    if let Some(head) = key.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
+    let mut head = [0; 8];
+    head.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(head)
 }
 
 /// Reads runs from the greatest key down.

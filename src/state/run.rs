@@ -374,6 +374,11 @@ impl Cursor {
     /// # Errors
     /// Damage, or a disk that fails.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
+        // Keys are mostly sought in their order, so the row is often among those that are held.
+        if self.from < self.to && self.key_at(self.from) < key && key <= self.key_at(self.to - 1) {
+            self.at = self.first_from(key, self.from, self.to);
+            return Ok(());
+        }
         let short = key.get(..FIRST).unwrap_or(key);
         let less = self.run.index.partition_point(|entry| entry.first.as_slice() < short);
         let mut block = less.saturating_sub(1) as u64;
@@ -385,17 +390,22 @@ impl Cursor {
                 return Ok(());
             }
             self.hold(block)?;
-            let (mut low, mut high) = (start, end);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if self.key_at(middle) < key { low = middle + 1 } else { high = middle }
-            }
-            if low < end {
-                self.at = low;
+            let first = self.first_from(key, start, end);
+            if first < end {
+                self.at = first;
                 return Ok(());
             }
             block += 1;
         }
+    }
+
+    /// The first of the rows `low..high`, which are held, whose key is `key` or greater; `high` if there is none.
+    fn first_from(&self, key: &[u8], mut low: u64, mut high: u64) -> u64 {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.key_at(middle) < key { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     /// Moves to the last row, if there is one.

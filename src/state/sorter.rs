@@ -1,6 +1,6 @@
 //! Sorts rows in bounded memory: what does not fit lies in sorted runs on disk, and is merged as it is read.
 
-use super::merge::Merge;
+use super::merge::{Merge, head_of};
 use super::run::{COUNT, Run, RunMeta, RunWriter};
 use crate::error::Result;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub(crate) struct Sorter {
     once: bool,
 }
 
+/// Rows that are brought together before they are written.
+const NEAR: usize = 128;
 /// Bytes that the order of a row takes while it is sorted.
 const ORDER: usize = 16;
 
@@ -89,21 +91,36 @@ impl Sorter {
         let width = self.key + COUNT;
         let mut order: Vec<(u64, u32)> = (0..)
             .zip(self.rows.chunks_exact(width))
-            .map(|(at, row)| {
-                let mut first = [0; 8];
-                first.iter_mut().zip(&row[..self.key]).for_each(|(to, from)| *to = *from);
-                (u64::from_be_bytes(first), at)
-            })
+            .map(|(at, row)| (head_of(&row[..self.key]), at))
             .collect();
         let row = |at: u32| &self.rows[at as usize * width..(at as usize + 1) * width];
         let key = |at: u32| &row(at)[..self.key];
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
         let path = self.scratch.path(self.what);
         let mut writer = RunWriter::new(self.key, path.clone());
-        for same in order.chunk_by(|a, b| a.0 == b.0 && key(a.1) == key(b.1)) {
-            let count = |at: u32| i16::from_le_bytes([row(at)[self.key], row(at)[self.key + 1]]);
-            let sum = if self.once { 1 } else { same.iter().map(|(_, at)| i32::from(count(*at))).sum() };
-            writer.push(key(same[0].1), sum)?;
+        // Rows lie anywhere: a loop that does nothing but copy them waits for many of them at once.
+        let mut near = Vec::with_capacity(NEAR * width);
+        let (mut open, mut sum): (Vec<u8>, i32) = (Vec::new(), 0);
+        for some in order.chunks(NEAR) {
+            near.clear();
+            some.iter().for_each(|(_, at)| near.extend_from_slice(row(*at)));
+            for row in near.chunks_exact(width) {
+                let (key, count) = row.split_at(self.key);
+                let count = i32::from(i16::from_le_bytes(count.try_into().unwrap_or_default()));
+                if open == key {
+                    sum = if self.once { 1 } else { sum + count };
+                    continue;
+                }
+                if !open.is_empty() {
+                    writer.push(&open, sum)?;
+                }
+                open.clear();
+                open.extend_from_slice(key);
+                sum = if self.once { 1 } else { count };
+            }
+        }
+        if !open.is_empty() {
+            writer.push(&open, sum)?;
         }
         let (run, _) = writer.finish(false)?;
         self.rows.clear();

@@ -1,6 +1,6 @@
 //! A sketch as it travels between workers: shared, never copied inside one process.
 
-use crate::model::{Signature, micros};
+use crate::model::{Signature, micros, resemblance};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -20,9 +20,14 @@ impl Sketch {
 
     /// The estimated Jaccard of two texts in millionths, if it reaches `least`.
     pub(super) fn resembling(&self, other: &Self, least: f64) -> Option<i64> {
-        let resemblance = self.0.resemblance(&other.0);
-        (resemblance >= least).then(|| micros(resemblance))
+        resembling(&self.0.sketch, &other.0.sketch, least)
     }
+}
+
+/// As [`Sketch::resembling`], of the bytes of two sketches.
+pub(super) fn resembling(one: &[u8], other: &[u8], least: f64) -> Option<i64> {
+    let resemblance = resemblance(one, other);
+    (resemblance >= least).then(|| micros(resemblance))
 }
 
 impl Serialize for Sketch {

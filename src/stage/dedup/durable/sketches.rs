@@ -20,17 +20,26 @@ impl Sketches {
 
     /// The nodes that begin so: one, but for a collision of 64 bits.
     pub(super) fn of(&mut self, prefix: u64) -> Result<Vec<(Node, Sketch)>> {
-        let mut found: Vec<(Node, Sketch)> = Vec::new();
-        let sketch = |key: &[u8]| {
-            let sketch = key.get(NODE..).unwrap_or_default().to_vec();
-            (node_of(key), Sketch::split(Signature { bands: Vec::new(), sketch }).0)
-        };
-        self.before.find(&prefix.to_be_bytes(), |key, _| found.push(sketch(key)))?;
-        self.added.find(&prefix.to_be_bytes(), |key, count| {
-            if count > 0 && !found.iter().any(|(node, _)| *node == node_of(key)) {
-                found.push(sketch(key));
-            }
+        let mut found = Vec::new();
+        self.each(prefix, |node, sketch| {
+            let signature = Signature { bands: Vec::new(), sketch: sketch.to_vec() };
+            found.push((node, Sketch::split(signature).0));
         })?;
         Ok(found)
+    }
+
+    /// Calls `found` with each node that begins so, and its sketch. Best in the order of nodes.
+    pub(super) fn each(&mut self, prefix: u64, mut found: impl FnMut(Node, &[u8])) -> Result<()> {
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut give = |node, key: &[u8]| found(node, key.get(NODE..).unwrap_or_default());
+        self.before.find(&prefix.to_be_bytes(), |key, _| {
+            nodes.push(node_of(key));
+            give(node_of(key), key);
+        })?;
+        self.added.find(&prefix.to_be_bytes(), |key, count| {
+            if count > 0 && !nodes.contains(&node_of(key)) {
+                give(node_of(key), key);
+            }
+        })
     }
 }
