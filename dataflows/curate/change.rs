@@ -288,7 +288,7 @@ impl Change {
 
     /// Makes artefacts of the pieces of shards that are read to their end.
     pub(super) fn seal(&self, job: &Job) -> Result<()> {
-        seal(&self.store.artefacts(), &self.members, &self.unsealed, &job.surveys, self.shape)
+        seal(&self.store, &self.members, &self.unsealed, &job.surveys, self.shape)
     }
 
     /// The artefacts of the shards that differ, by position, as they were and as they are.

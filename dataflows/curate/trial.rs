@@ -18,7 +18,7 @@ use crate::source::reread::{Bundles, Wanted};
 use crate::source::tasks::{Task, TaskQueue};
 use crate::stage::gates::in_english;
 use crate::stage::pieces::ReadCounts;
-use crate::state::artefact::{Artefact, pieces, rows_between};
+use crate::state::artefact::{ALL, Artefact, pieces, rows_between};
 use crate::stop::Stop;
 use crate::workers;
 use std::cell::RefCell;
@@ -194,7 +194,7 @@ fn made(job: &Job, differing: &mut BTreeMap<Lang, i64>, few: &mut Few) -> Result
             let old =
                 member.old.as_ref().map(|name| Artefact::open(&folder.join(name))).transpose()?.flatten();
             let new = Artefact::open(&folder.join(name))?;
-            rows_between(old.as_ref(), new.as_ref(), shard, change.shape, &mut count)?;
+            rows_between(old.as_ref(), new.as_ref(), shard, ALL, change.shape, &mut count)?;
             continue;
         }
         let groups = job.surveys.get(*at).map_or(0, |survey| survey.row_groups.len());
@@ -202,7 +202,7 @@ fn made(job: &Job, differing: &mut BTreeMap<Lang, i64>, few: &mut Few) -> Result
             let missing = Task { shard, row_group: group };
             let path = pieces(&folder, name).join(group.to_string());
             if change.missing.binary_search(&missing).is_err() && path.is_file() {
-                rows_between(None, Artefact::open(&path)?.as_ref(), shard, change.shape, &mut count)?;
+                rows_between(None, Artefact::open(&path)?.as_ref(), shard, ALL, change.shape, &mut count)?;
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::stage::durable::DurableStages;
 use crate::stage::gather::feed;
 use crate::stage::pieces::{PieceContext, ReadCounts, pieces};
 use crate::stage::sign::sign_rows;
-use crate::state::artefact::{notes_between, rows_between};
+use crate::state::artefact::{Artefact, notes_between, rows_between};
 use crate::state::shards::{differing, folders, open, seal};
 use crate::stop::Stop;
 use crate::workers;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub(super) fn found(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<Found> {
     change.store.start_merging()?;
     let in_flight = read_missing(job, change, stop)?;
-    seal(&change.store.artefacts(), &change.members, &change.unsealed, &job.surveys, change.shape)?;
+    seal(&change.store, &change.members, &change.unsealed, &job.surveys, change.shape)?;
     crate::points::reached("front done");
     let stages = DurableStages::new(change.tables(&job.settings), &job.settings.sign, stop);
     compare(job, change, &stages, stop)?;
@@ -68,7 +68,13 @@ fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
         let credits = credits(&job);
         worker.dataflow::<Epoch, _, _>(|scope| {
             let (rows, unread) = read(scope, &job, &reading, &credits, &flag);
-            let signed = sign_rows(rows, &job.settings.sign, Rc::clone(&credits));
+            let signed = sign_rows(
+                rows,
+                &job.settings.sign,
+                Rc::clone(&credits),
+                Arc::clone(&reading.tasks),
+                flag.clone(),
+            );
             pieces(signed, unread, ReadCounts::default(), Arc::clone(&ctx), flag.clone());
         });
         Ok(move || Ok(credits.peak_bytes()))
@@ -86,10 +92,13 @@ fn compare(job: &Arc<Job>, change: &Change, stages: &DurableStages, stop: &Stop)
             let (index, peers) = (scope.index(), scope.peers());
             let differing = Arc::clone(&differing);
             let signed = feed(scope, "artefacts", &flag, move |out| {
-                for (shard, old, new) in differing.iter().skip(index).step_by(peers) {
-                    rows_between(old.as_ref(), new.as_ref(), *shard, shape, |row, diff| out.now(row, diff))?;
-                }
-                Ok(())
+                // A share of each shard, as there may be one alone.
+                differing.iter().try_for_each(|(shard, old, new)| {
+                    let share = Artefact::share(old.as_ref(), new.as_ref(), index, peers);
+                    rows_between(old.as_ref(), new.as_ref(), *shard, share, shape, |row, diff| {
+                        out.now(row, diff)
+                    })
+                })
             });
             // What it says of rows is read off the tables, for all of them at once.
             stages.dedup(signed, &settings);

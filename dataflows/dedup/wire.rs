@@ -42,7 +42,13 @@ pub(super) fn build(
         let (rows, unread) = read(scope, job, &job.reading, &credits, stop);
         let faults = Rc::clone(&share);
         unread.inspect(move |note| faults.borrow_mut().faults.push(*note));
-        let signed = sign_rows(rows, &job.settings.sign, Rc::clone(&credits));
+        let signed = sign_rows(
+            rows,
+            &job.settings.sign,
+            Rc::clone(&credits),
+            Arc::clone(&job.reading.tasks),
+            stop.clone(),
+        );
         let state = MemoryDedup::new(job.settings.dedup.clone());
         let Clusters { members, pairs } = state.clusters(signed.as_collection());
         collect(members, &share, |share| &mut share.members);

@@ -9,6 +9,7 @@ pub struct Signature {
     pub bands: Vec<u64>,
     /// Four bits of every bin, two bins a byte, the first in the low half; 0 for a bin without a shingle. Equal ones, corrected
     /// for chance, estimate Jaccard.
+    #[serde(with = "serde_bytes")]
     pub sketch: Vec<u8>,
 }
 

@@ -118,6 +118,15 @@ pub(crate) fn replace(what: &str, path: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
+/// Waits until the disk has the bytes of a file.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it does not take them.
+pub(crate) fn sync_file(path: &Path) -> Result<()> {
+    let opened = File::open(path).and_then(|file| file.sync_all());
+    opened.map_err(|cause| away("file not written", path, cause))
+}
+
 /// Makes the names of a folder durable.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Lang, Note, Place, Reason, Ruling, Stage, Verdict};
 use crate::source::list::{self, Shard};
 use crate::source::shard::Survey;
-use crate::workers::{cores, in_parallel};
+use crate::workers::cores;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -204,22 +204,34 @@ pub fn entry_of<'a>(shards: &'a [ShardEntry], key: &str) -> Option<&'a ShardEntr
 /// # Errors
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a shard cannot be read to its end.
 pub fn entries(shards: &[Shard], surveys: &[Survey], known: &[ShardEntry]) -> Result<Vec<ShardEntry>> {
-    in_parallel(shards.len().min(surveys.len()), cores(), |at| entry(&shards[at], &surveys[at], known))
-}
-
-fn entry(shard: &Shard, survey: &Survey, known: &[ShardEntry]) -> Result<ShardEntry> {
-    let modified_ns = u64::try_from(shard.modified_ns).unwrap_or(0);
-    let same = entry_of(known, &shard.key)
-        .filter(|same| same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0);
-    let digest = same.map_or_else(|| list::digest(shard), |same| Ok(same.digest))?;
-    Ok(ShardEntry {
+    let digests = digests(shards, known)?;
+    let entry = |((shard, survey), digest): ((&Shard, &Survey), u128)| ShardEntry {
         key: shard.key.clone(),
         digest,
         bytes: shard.bytes,
-        modified_ns,
+        modified_ns: modified_ns(shard),
         rows: u64::from(survey.rows),
         text_column: survey.text_column.clone(),
-    })
+    };
+    Ok(shards.iter().zip(surveys).zip(digests).map(entry).collect())
+}
+
+fn digests(shards: &[Shard], known: &[ShardEntry]) -> Result<Vec<u128>> {
+    let same = |shard: &Shard| {
+        let modified_ns = modified_ns(shard);
+        let same = entry_of(known, &shard.key)?;
+        let stands = same.bytes == shard.bytes && same.modified_ns == modified_ns && modified_ns != 0;
+        stands.then_some(same.digest)
+    };
+    let same: Vec<Option<u128>> = shards.iter().map(same).collect();
+    let read: Vec<&Shard> =
+        shards.iter().zip(&same).filter(|(_, same)| same.is_none()).map(|(shard, _)| shard).collect();
+    let mut read = list::digests(&read, cores())?.into_iter();
+    Ok(same.into_iter().filter_map(|same| same.or_else(|| read.next())).collect())
+}
+
+fn modified_ns(shard: &Shard) -> u64 {
+    u64::try_from(shard.modified_ns).unwrap_or(0)
 }
 
 impl Manifest {

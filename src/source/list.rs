@@ -5,6 +5,7 @@
 //! two inputs reach counts once, under its least key.
 
 use crate::error::{Error, Result};
+use crate::workers::in_parallel;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -68,23 +69,48 @@ pub fn list(inputs: &[String]) -> Result<Vec<Shard>> {
     Ok(shards)
 }
 
-/// 128-bit xxh3 of the file, read once, in pieces.
+/// Bytes of a file that one thread hashes.
+const BLOCK: u64 = 16 << 20;
+
+/// The digest of each shard, computed on up to `threads` threads: the 128-bit xxh3 of a file of up to 16 MiB; of a larger one,
+/// that of the little-endian hashes of its blocks of 16 MiB, so that one large file keeps all threads busy.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the file cannot be read to its end.
-pub fn digest(shard: &Shard) -> Result<u128> {
-    let mut file = File::open(&shard.path).map_err(|cause| away(&shard.path, cause))?;
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a file cannot be read to its end.
+pub fn digests(shards: &[&Shard], threads: usize) -> Result<Vec<u128>> {
+    let blocks_of = |shard: &Shard| shard.bytes.div_ceil(BLOCK).max(1);
+    let blocks: Vec<(&Shard, u64)> =
+        shards.iter().flat_map(|shard| (0..blocks_of(shard)).map(move |block| (*shard, block))).collect();
+    let mut hashes = in_parallel(blocks.len(), threads, |at| {
+        let (shard, block) = blocks[at];
+        block_hash(shard, block).map_err(|cause| away(&shard.path, cause))
+    })?
+    .into_iter();
+    let digest = |shard: &&Shard| match blocks_of(shard) {
+        1 => hashes.next().unwrap_or_default(),
+        many => {
+            let mut all = Xxh3::new();
+            (0..many).zip(&mut hashes).for_each(|(_, hash)| all.update(&hash.to_le_bytes()));
+            all.digest128()
+        }
+    };
+    Ok(shards.iter().map(digest).collect())
+}
+
+fn block_hash(shard: &Shard, block: u64) -> io::Result<u128> {
+    let mut file = File::open(&shard.path)?;
+    io::Seek::seek(&mut file, io::SeekFrom::Start(block * BLOCK))?;
+    let mut left = BLOCK.min(shard.bytes - (block * BLOCK).min(shard.bytes));
     let mut hasher = Xxh3::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let read = match file.read(&mut piece) {
-            Ok(0) => return Ok(hasher.digest128()),
-            Ok(read) => read,
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
-            Err(cause) => return Err(away(&shard.path, cause)),
-        };
-        hasher.update(piece.get(..read).unwrap_or_default());
+    // A piece that stays in the cache between its reading and its hashing.
+    let mut piece = vec![0; 1 << 18];
+    while left > 0 {
+        let some = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        file.read_exact(&mut piece[..some])?;
+        hasher.update(&piece[..some]);
+        left -= some as u64;
     }
+    Ok(hasher.digest128())
 }
 
 fn shard_of(key: String, path: PathBuf) -> Result<Shard> {
@@ -291,8 +317,27 @@ mod tests {
         let path = root.path().join("a.parquet");
         fs::write(&path, &bytes).unwrap();
         let shard = list(&[path.display().to_string()]).unwrap().remove(0);
-        assert_eq!(digest(&shard).unwrap(), xxh3_128(&bytes));
+        assert_eq!(digests(&[&shard], 2).unwrap(), [xxh3_128(&bytes)]);
         assert_eq!(shard.bytes, 3_000_001);
         assert!(shard.modified_ns > 0);
+    }
+
+    #[test]
+    fn the_digest_of_a_large_file_is_that_of_its_blocks() {
+        let root = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..(33_u32 << 20) + 5).map(|i| (i * 7 % 251) as u8).collect();
+        for (name, bytes) in [("a", &bytes[..]), ("b", &bytes[..16 << 20]), ("c", &[])] {
+            fs::write(root.path().join(format!("{name}.parquet")), bytes).unwrap();
+        }
+        let shards = list(&[root.path().display().to_string()]).unwrap();
+        let halves: Vec<u8> = bytes.chunks(1 << 24).flat_map(|block| xxh3_128(block).to_le_bytes()).collect();
+        let expected = [xxh3_128(&halves), xxh3_128(&bytes[..16 << 20]), xxh3_128(&[])];
+        let shards: Vec<&Shard> = shards.iter().collect();
+        for threads in [1, 3] {
+            assert_eq!(digests(&shards, threads).unwrap(), expected);
+        }
+        fs::write(&shards[0].path, &bytes[1..]).unwrap();
+        let error = digests(&shards, 2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "a file that shrank: {error}");
     }
 }

@@ -11,7 +11,7 @@ use super::shard::{Opened, Survey};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One row group to read.
@@ -38,17 +38,20 @@ type Elsewhere = Box<dyn Fn() -> Option<(u64, Task)> + Send + Sync>;
 pub struct TaskQueue {
     tasks: Mutex<VecDeque<(u64, Task)>>,
     elsewhere: Option<Elsewhere>,
+    /// Readers that began, and those of them that found nothing left.
+    began: AtomicUsize,
+    ended: AtomicUsize,
 }
 
 impl TaskQueue {
     /// A queue of these tasks, taken in this order.
     pub fn new(tasks: impl IntoIterator<Item = Task>) -> Self {
-        Self { tasks: Mutex::new((0..).zip(tasks).collect()), elsewhere: None }
+        Self { tasks: Mutex::new((0..).zip(tasks).collect()), ..Self::default() }
     }
 
     /// A queue that another process keeps: what `take` gives, in ascending order of numbers.
     pub(crate) fn elsewhere(take: impl Fn() -> Option<(u64, Task)> + Send + Sync + 'static) -> Self {
-        Self { tasks: Mutex::default(), elsewhere: Some(Box::new(take)) }
+        Self { elsewhere: Some(Box::new(take)), ..Self::default() }
     }
 
     /// Every row group of the surveyed shards, in order. Empty ones have no row to read.
@@ -66,6 +69,14 @@ impl TaskQueue {
             return elsewhere();
         }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// How many readers of this process are through, for each one that is not: what a worker that still has text may
+    /// have done by threads of its own, so that the last row group keeps all cores busy.
+    pub fn idle_for_each(&self) -> usize {
+        let ended = self.ended.load(Ordering::Relaxed);
+        let open = self.began.load(Ordering::Relaxed).saturating_sub(ended);
+        ended.checked_div(open).unwrap_or(0)
     }
 
     /// How many are left.
@@ -134,11 +145,19 @@ pub(crate) struct TaskRows {
     opened: Option<(u32, Arc<Opened>)>,
     group: Option<GroupRows>,
     number: u64,
+    ended: bool,
 }
 
 impl TaskRows {
     pub(crate) fn new(reading: Arc<Reading>) -> Self {
-        Self { reading, opened: None, group: None, number: 0 }
+        reading.tasks.began.fetch_add(1, Ordering::Relaxed);
+        Self { reading, opened: None, group: None, number: 0, ended: false }
+    }
+
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.reading.tasks.ended.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn step(&mut self) -> Result<Option<Chunk>> {
@@ -150,7 +169,10 @@ impl TaskRows {
                 }
                 self.group = None;
             }
-            let Some((number, task)) = self.reading.tasks.take() else { return Ok(None) };
+            let Some((number, task)) = self.reading.tasks.take() else {
+                self.end();
+                return Ok(None);
+            };
             self.number = number;
             let Some(opened) = self.opened(task.shard)? else { continue };
             self.group =
@@ -170,6 +192,12 @@ impl TaskRows {
             Arc::new(Opened::new(wanted, self.reading.open.as_ref(), &self.reading.settings.columns)?);
         self.opened = Some((shard, Arc::clone(&opened)));
         Ok(Some(opened))
+    }
+}
+
+impl Drop for TaskRows {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -16,7 +16,7 @@ use super::merge::Merge;
 use super::run::{COUNT, Run, RunMeta, RunWriter};
 use crate::error::{Error, Result};
 use crate::model::{FragmentRow, Lang, Note, Place, Reason, Ruling, Signed, Stage, Verdict};
-use crate::sink::file::{away, sync_folder, unfinished};
+use crate::sink::file::{away, sync_file, sync_folder, unfinished};
 use crate::sink::names::hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -131,10 +131,10 @@ impl Artefact {
             notes.push(&same[0], i32::try_from(same.len()).unwrap_or(i32::MAX))?;
         }
         let read = made.read.iter().map(|(lang, count)| (lang.tag().to_owned(), *count)).collect();
-        assemble(path, rows, notes, read, false)
+        assemble(path, rows, notes, read)
     }
 
-    /// Makes one artefact of its pieces, durably, and removes them.
+    /// Makes one artefact of its pieces. They stay until [`settle`](Self::settle).
     ///
     /// # Errors
     /// A piece that is away or damaged, or a disk that does not take it.
@@ -167,8 +167,17 @@ impl Artefact {
         let temporary = path.with_extension("rows.tmp");
         let rows = all(&rows, RunWriter::new(row_width(shape), temporary))?;
         let notes = all(&notes, RunWriter::in_memory(NOTE))?;
-        assemble(&path, rows, notes, read, true)?;
+        assemble(&path, rows, notes, read)
+    }
+
+    /// Waits until the disk has an artefact, then removes its pieces.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
+    pub(crate) fn settle(folder: &Path, name: &str) -> Result<()> {
+        sync_file(&folder.join(name))?;
         sync_folder(folder)?;
+        let pieces = pieces(folder, name);
         if pieces.is_dir() {
             fs::remove_dir_all(&pieces).map_err(|cause| away("folder not removed", &pieces, cause))?;
         }
@@ -183,6 +192,17 @@ impl Artefact {
     /// Fragments of the shard.
     pub(crate) fn rows(&self) -> u64 {
         self.rows.rows()
+    }
+
+    /// One of `many` shares of the rows of a shard, that each row is in one of: the share of this number, from 0.
+    pub(crate) fn share(old: Option<&Self>, new: Option<&Self>, number: usize, many: usize) -> Share {
+        // Where rows have one fragment each these shares are equal; where they have many, the first ones are larger.
+        let rows = new.or(old).map_or(0, Self::rows);
+        let bound = |number: usize| {
+            let bound = u128::from(rows) * number as u128 / many.max(1) as u128;
+            u32::try_from(bound).unwrap_or(u32::MAX)
+        };
+        (bound(number), (number + 1 < many).then(|| bound(number + 1)))
     }
 
     /// Rows that were read, by the lang that the shard says.
@@ -205,7 +225,13 @@ impl Artefact {
     }
 }
 
-/// Gives the rows in which two artefacts of a shard differ: those of `new` at +1, those of `old` at −1.
+/// Rows of a shard, from one on and up to another.
+pub(crate) type Share = (u32, Option<u32>);
+/// Every row.
+pub(crate) const ALL: Share = (0, None);
+
+/// Gives the rows in which two artefacts of a shard differ: those of `new` at +1, those of `old` at −1; of the rows of the
+/// shard that are in `share`.
 ///
 /// # Errors
 /// Damage, a disk that fails, and what `give` returns.
@@ -213,10 +239,11 @@ pub(crate) fn rows_between(
     old: Option<&Artefact>,
     new: Option<&Artefact>,
     shard: u32,
+    share: Share,
     shape: Shape,
     mut give: impl FnMut(Signed, isize) -> Result<()>,
 ) -> Result<()> {
-    differ(old.map(|of| &of.rows), new.map(|of| &of.rows), |key, count| {
+    differ(old.map(|of| &of.rows), new.map(|of| &of.rows), share, |key, count| {
         let mut key = key;
         let place = place_of(&mut key, shard);
         let lang = codec::lang(&mut key);
@@ -237,7 +264,7 @@ pub(crate) fn notes_between(
     shard: u32,
     mut give: impl FnMut(Note, isize) -> Result<()>,
 ) -> Result<()> {
-    differ(old.map(|of| &of.notes), new.map(|of| &of.notes), |key, count| {
+    differ(old.map(|of| &of.notes), new.map(|of| &of.notes), ALL, |key, count| {
         let note = note_of(key, shard).ok_or_else(|| Error::bug("note of an artefact not understood"))?;
         give(note, count as isize)
     })
@@ -246,24 +273,21 @@ pub(crate) fn notes_between(
 fn differ(
     old: Option<&Arc<Run>>,
     new: Option<&Arc<Run>>,
+    (from, to): Share,
     mut give: impl FnMut(&[u8], i32) -> Result<()>,
 ) -> Result<()> {
     let runs: Vec<(Arc<Run>, i32)> =
         [(old, -1), (new, 1)].into_iter().filter_map(|(run, sign)| Some((Arc::clone(run?), sign))).collect();
-    let mut merge = Merge::signed(&runs, &[], 16)?;
-    while merge.next()? {
+    let mut merge = Merge::signed(&runs, &from.to_be_bytes(), 16)?;
+    // A key begins with its row.
+    let end = to.map(u32::to_be_bytes);
+    while merge.next()? && end.is_none_or(|end| merge.key() < end.as_slice()) {
         give(merge.key(), merge.count())?;
     }
     Ok(())
 }
 
-fn assemble(
-    path: &Path,
-    rows: RunWriter,
-    notes: RunWriter,
-    read: BTreeMap<String, i64>,
-    durable: bool,
-) -> Result<()> {
+fn assemble(path: &Path, rows: RunWriter, notes: RunWriter, read: BTreeMap<String, i64>) -> Result<()> {
     let temporary = path.with_extension(unfinished().trim_start_matches('.'));
     let failed = |cause| away("artefact not written", path, cause);
     let width = |writer: &RunWriter| writer.width();
@@ -291,9 +315,6 @@ fn assemble(
         serde_json::to_vec(&trailer).map_err(|cause| Error::bug("artefact not encoded").because(cause))?;
     let end = [(text.len() as u64).to_le_bytes().as_slice(), &xxh3_128(&text).to_le_bytes()].concat();
     file.write_all(&[bytes, text, end].concat()).map_err(failed)?;
-    if durable {
-        file.sync_all().map_err(failed)?;
-    }
     fs::rename(&temporary, path).map_err(failed)
 }
 
@@ -385,6 +406,8 @@ mod tests {
             Artefact::write(&place.join(group.to_string()), made, SHAPE).expect("written");
         }
         Artefact::seal(folder.path(), "a", [0, 3].into_iter(), SHAPE).expect("sealed");
+        assert!(place.is_dir(), "pieces stay until the disk has the whole");
+        Artefact::settle(folder.path(), "a").expect("settled");
         assert!(!place.exists());
         let old = Artefact::open(&folder.path().join("a")).expect("whole").expect("there");
         old.verify().expect("whole");
@@ -397,8 +420,20 @@ mod tests {
             rows.push((signed.row.place, signed.row.content, signed.signature.bands[0], diff));
             Ok(())
         };
-        rows_between(Some(&old), Some(&new), 7, SHAPE, gather).expect("read");
+        rows_between(Some(&old), Some(&new), 7, ALL, SHAPE, gather).expect("read");
         assert_eq!(rows, [(Place::of_row(7, 5), 50, 5, -1), (Place::of_row(7, 5), 51, 5, 1)]);
+        for many in 1..6 {
+            let mut shares = Vec::new();
+            for number in 0..many {
+                let share = Artefact::share(Some(&old), Some(&new), number, many);
+                let gather = |signed: Signed, diff| {
+                    shares.push((signed.row.place, signed.row.content, signed.signature.bands[0], diff));
+                    Ok(())
+                };
+                rows_between(Some(&old), Some(&new), 7, share, SHAPE, gather).expect("read");
+            }
+            assert_eq!(shares, rows, "each row is in one of {many} shares");
+        }
         let mut notes = Vec::new();
         notes_between(None, Some(&new), 7, |note, diff| {
             notes.push((note, diff));

@@ -9,6 +9,7 @@ pub(crate) mod run;
 pub(crate) mod shards;
 pub(crate) mod sorter;
 pub(crate) mod store;
+pub(crate) mod syncer;
 pub(crate) mod table;
 pub(crate) mod tables;
 #[cfg(test)]

@@ -7,12 +7,14 @@ use super::artefact::{Artefact, name_of, pieces};
 use super::codec::{Codec, Labels, Shape};
 use super::damage::damaged;
 use super::manifest::{FORMAT, StateShard};
+use super::store::Store;
 use crate::error::Result;
 use crate::model::{Lang, Reason, Stage};
 use crate::sink::manifest::ShardEntry;
 use crate::source::shard::Survey;
 use crate::source::tasks::Task;
 use crate::stage::sign::FORM;
+use crate::workers::{cores, in_parallel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -96,24 +98,30 @@ pub(crate) fn folders(artefacts: &Path, members: &[Member], wanted: usize) -> Ve
     folders
 }
 
-/// Makes artefacts of the pieces of shards that are read to their end.
+/// Makes artefacts of the pieces of shards that are read to their end. Pieces go once the disk has the whole, before a
+/// commit is through.
 ///
 /// # Errors
 /// As [`Artefact::seal`].
 pub(crate) fn seal(
-    artefacts: &Path,
+    store: &Store,
     members: &[Member],
     unsealed: &[usize],
     surveys: &[Survey],
     shape: Shape,
 ) -> Result<()> {
-    for (at, _, name) in members.iter().filter_map(|member| member.new.as_ref()) {
-        if unsealed.binary_search(at).is_ok() {
-            Artefact::seal(artefacts, name, groups(surveys, *at), shape)?;
-            crate::points::reached("artefact sealed");
-        }
-    }
-    Ok(())
+    let wanted = members.iter().filter_map(|member| member.new.as_ref());
+    let open: Vec<_> = wanted.filter(|(at, ..)| unsealed.binary_search(at).is_ok()).collect();
+    let folder = store.artefacts();
+    in_parallel(open.len(), cores(), |number| {
+        let (at, _, name) = open[number];
+        Artefact::seal(&folder, name, groups(surveys, *at), shape)?;
+        crate::points::reached("artefact sealed");
+        let (folder, name) = (folder.clone(), name.clone());
+        store.syncer().later(move || Artefact::settle(&folder, &name));
+        Ok(())
+    })
+    .map(drop)
 }
 
 /// The artefacts of the shards that differ, by position, as they were and as they are.

@@ -174,12 +174,12 @@ impl Sorted {
         Merge::new(&self.runs, &[], ahead)
     }
 
-    /// Makes them one run at `path`, durably; a small one stays in memory.
+    /// Makes them one run at `path`; a small one stays in memory. A store to which it is added brings it to the disk.
     ///
     /// # Errors
     /// A disk that fails or is full.
     pub(crate) fn into_run(self, path: PathBuf) -> Result<(Run, Option<RunMeta>)> {
-        self.read()?.write(self.key, path, true)
+        self.read()?.write(self.key, path, false)
     }
 }
 

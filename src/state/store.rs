@@ -13,10 +13,11 @@ use super::manifest::{EPOCHS, FORMAT, StateManifest};
 use super::merge::Merge;
 use super::run::{COUNT, Carried, Run, RunMeta, RunWriter};
 use super::sorter::Scratch;
+use super::syncer::Syncer;
 use super::table::View;
 use crate::error::{Error, Result};
 use crate::points::reached;
-use crate::sink::file::{away, sync_folder};
+use crate::sink::file::{away, sync_file, sync_folder};
 use crate::sink::names::hex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -83,6 +84,7 @@ pub(crate) struct Store {
     scratch: Scratch,
     files: Scratch,
     merging: Mutex<Option<JoinHandle<Result<Merged>>>>,
+    syncer: Syncer,
 }
 
 impl Store {
@@ -130,6 +132,7 @@ impl Store {
             seen: Mutex::default(),
             handed: Mutex::default(),
             merging: Mutex::default(),
+            syncer: Syncer::default(),
         };
         for (table, metas) in &base.tables {
             let open = |meta: &RunMeta| Ok(Arc::new(Run::open(&folder.join(RUNS), meta)?));
@@ -200,7 +203,7 @@ impl Store {
         self.files.path("run")
     }
 
-    /// Adds a run to a table.
+    /// Adds a run to a table. The disk has it when a commit is through.
     pub(crate) fn add(&self, name: &str, (run, meta): (Run, Option<RunMeta>)) {
         self.add_shared(name, Arc::new(run), meta);
     }
@@ -208,8 +211,17 @@ impl Store {
     /// As [`add`](Self::add), of a run that is being read.
     pub(crate) fn add_shared(&self, name: &str, run: Arc<Run>, meta: Option<RunMeta>) {
         if run.rows() > 0 {
+            if meta.is_some() {
+                let path = run.path().to_owned();
+                self.syncer.later(move || sync_file(&path));
+            }
             self.made().entry(name.to_owned()).or_default().push((run, meta));
         }
+    }
+
+    /// For work on files of the state that a commit waits for.
+    pub(crate) fn syncer(&self) -> &Syncer {
+        &self.syncer
     }
 
     fn made(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Made>>> {
@@ -271,6 +283,7 @@ impl Store {
             next.tables.entry(table).or_default().extend(metas);
         }
         next.tables.retain(|_, runs| !runs.is_empty());
+        self.syncer.finish()?;
         sync_folder(&self.folder.join(RUNS))?;
         reached("runs written");
         next.write(&self.folder, snapshot)?;
@@ -292,6 +305,7 @@ impl Store {
     /// As [`commit`](Self::commit).
     pub(crate) fn hand(&self) -> Result<Metas> {
         let metas = self.pack()?;
+        self.syncer.finish()?;
         sync_folder(&self.folder.join(RUNS))?;
         Ok(metas)
     }

@@ -4,6 +4,7 @@
 //! a line is shows mostly in its shape (separators, no sentence end, short, in lists, at the edges of the page),
 //! which no language owns; short phrase lists (`phrases`) add what shape cannot tell.
 
+mod find;
 mod line;
 mod page;
 mod phrases;

@@ -1,14 +1,14 @@
 //! Phrases that tell a notice from text, in the languages of the corpora; written for the project.
 //!
 //! **Why**: the lists are data (`data/quality`), so adding a language is adding lines. "Accept all cookies" has the shape of a sentence. Each phrase is one that prose on any subject is very
-//! unlikely to hold in a short line. One automaton finds them all in one pass.
+//! unlikely to hold in a short line.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Match};
+use super::find::Finder;
 use std::sync::Arc;
 
 /// A set of phrases.
 #[derive(Clone)]
-pub struct Phrases(Option<Arc<AhoCorasick>>);
+pub struct Phrases(Arc<Finder>);
 
 /// Short lines that hold one of these are left out, sentences too.
 const NOTICES: &str = include_str!("../../../data/quality/notices.txt");
@@ -27,7 +27,7 @@ impl Phrases {
         Self::of(LABELS)
     }
 
-    /// A set of phrases in lower case, one a line, `#` before a comment; upper case and a first capital are found too.
+    /// A set of phrases of six bytes or more in lower case, one a line, `#` before a comment; upper case and a first capital are found too.
     pub fn of(list: &str) -> Self {
         let phrases = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut forms: Vec<String> = Vec::new();
@@ -40,33 +40,29 @@ impl Phrases {
         }
         forms.sort_unstable();
         forms.dedup();
-        // A short list is looked for in whole fragments: the fastest kind, some megabytes. It always builds.
-        let kind = (forms.len() < 400).then_some(AhoCorasickKind::DFA);
-        Self(AhoCorasick::builder().kind(kind).build(forms).ok().map(Arc::new))
+        Self(Arc::new(Finder::new(&forms)))
     }
 
     /// Whether one of them stands in the text, on word boundaries where the script has them.
     pub fn found(&self, text: &str) -> bool {
-        self.0.as_ref().is_some_and(|automaton| automaton.find_iter(text).any(|found| whole(text, found)))
+        self.0.find(text).any(|(start, end)| whole(text, start, end))
     }
 
     /// How many of them stand in the text; overlapping ones count once.
     pub fn count(&self, text: &str) -> usize {
-        self.0
-            .as_ref()
-            .map_or(0, |automaton| automaton.find_iter(text).filter(|found| whole(text, *found)).count())
+        self.0.find(text).filter(|(start, end)| whole(text, *start, *end)).count()
     }
 }
 
 /// No letter of an alphabet goes on where the match ends or leads to where it starts.
-fn whole(text: &str, found: Match) -> bool {
+fn whole(text: &str, start: usize, end: usize) -> bool {
     let joined = |outer: Option<char>, inner: Option<char>| {
         outer.zip(inner).is_some_and(|(outer, inner)| alphabetic(outer) && alphabetic(inner))
     };
-    let before = text.get(..found.start()).and_then(|head| head.chars().next_back());
-    let first = text.get(found.start()..).and_then(|tail| tail.chars().next());
-    let last = text.get(..found.end()).and_then(|head| head.chars().next_back());
-    let after = text.get(found.end()..).and_then(|tail| tail.chars().next());
+    let before = text.get(..start).and_then(|head| head.chars().next_back());
+    let first = text.get(start..).and_then(|tail| tail.chars().next());
+    let last = text.get(..end).and_then(|head| head.chars().next_back());
+    let after = text.get(end..).and_then(|tail| tail.chars().next());
     !joined(before, first) && !joined(last, after)
 }
 
@@ -76,7 +72,20 @@ fn alphabetic(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::find::LEAST;
     use super::*;
+
+    #[test]
+    fn no_phrase_is_too_short_to_be_found() {
+        for list in [NOTICES, LABELS, include_str!("../../../data/quality/boilerplate.txt")] {
+            for phrase in
+                list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+            {
+                assert!(phrase.len() >= LEAST, "{phrase}");
+                assert!(Phrases::of(list).found(phrase), "{phrase}");
+            }
+        }
+    }
 
     #[test]
     fn notices_are_found_in_any_case_and_only_as_words() {

@@ -32,13 +32,13 @@ pub(super) fn resembling(one: &[u8], other: &[u8], least: f64) -> Option<i64> {
 
 impl Serialize for Sketch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.sketch.serialize(serializer)
+        serde_bytes::serialize(&self.0.sketch, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Sketch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let sketch = Vec::<u8>::deserialize(deserializer)?;
+        let sketch = serde_bytes::deserialize(deserializer)?;
         Ok(Self(Arc::new(Signature { bands: Vec::new(), sketch })))
     }
 }

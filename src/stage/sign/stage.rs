@@ -1,8 +1,11 @@
 //! The wiring of the stage.
 
 use super::{Scratch, SignSettings, Signer};
-use crate::model::{Drafts, Epoch, FragmentRow, Place, Rows, Signed, fragment_id, tick_of};
+use crate::model::{Drafts, Epoch, FragmentRow, Place, Row, Rows, Signed, fragment_id, tick_of};
 use crate::source::credits::Credits;
+use crate::source::tasks::TaskQueue;
+use crate::stop::Stop;
+use crate::workers::in_parallel;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
@@ -40,11 +43,14 @@ pub fn sign<'s>(
     )
 }
 
-/// Wires the stage for whole documents: the row is the unit, its text is signed as it stands.
+/// Wires the stage for whole documents: the row is the unit, its text is signed as it stands. Once other workers have nothing
+/// left to read, their share of a container is signed on threads: `tasks` says how many are through.
 pub fn sign_rows<'s>(
     rows: Stream<'s, Epoch, Rows>,
     settings: &SignSettings,
     credits: Rc<Credits>,
+    tasks: Arc<TaskQueue>,
+    stop: Stop,
 ) -> Stream<'s, Epoch, Vec<(Signed, Epoch, isize)>> {
     let signer = Signer::new(settings);
     let mut scratch = Scratch::default();
@@ -56,20 +62,42 @@ pub fn sign_rows<'s>(
                 input.for_each(|capability, rows| {
                     let rows = std::mem::take(rows);
                     if let Some(time) = capability.least().copied() {
-                        let signed = rows.rows.iter().map(|row| {
-                            let (content, signature) = signer.sign_content(&row.text, row.lang, &mut scratch);
-                            let place = Place::of_row(rows.shard, row.row);
-                            // No sample is drawn from documents, so none needs a rank of its own.
-                            let row = FragmentRow { place, lang: row.lang, content, tick: 0 };
-                            (Signed { row, signature }, time, 1)
-                        });
-                        output.session(&capability).give_container(&mut signed.collect());
+                        let helpers = tasks.idle_for_each().min(rows.rows.len().saturating_sub(1));
+                        let signed = if helpers == 0 {
+                            Ok(documents(&signer, rows.shard, &rows.rows, &mut scratch))
+                        } else {
+                            let share = rows.rows.len().div_ceil(helpers + 1);
+                            let shares: Vec<&[Row]> = rows.rows.chunks(share).collect();
+                            let of = |at: usize| {
+                                Ok(documents(&signer, rows.shard, shares[at], &mut Scratch::default()))
+                            };
+                            in_parallel(shares.len(), shares.len(), of).map(|shares| shares.concat())
+                        };
+                        match signed {
+                            Ok(signed) => {
+                                let mut updates =
+                                    signed.into_iter().map(|signed| (signed, time, 1)).collect();
+                                output.session(&capability).give_container(&mut updates);
+                            }
+                            Err(error) => stop.raise(error),
+                        }
                     }
                     credits.give(rows.weight);
                 });
             }
         },
     )
+}
+
+/// The signed documents of some rows of a shard.
+fn documents(signer: &Signer, shard: u32, rows: &[Row], scratch: &mut Scratch) -> Vec<Signed> {
+    let signed = rows.iter().map(|row| {
+        let (content, signature) = signer.sign_content(&row.text, row.lang, scratch);
+        // No sample is drawn from documents, so none needs a rank of its own.
+        let row = FragmentRow { place: Place::of_row(shard, row.row), lang: row.lang, content, tick: 0 };
+        Signed { row, signature }
+    });
+    signed.collect()
 }
 
 /// The signed rows of a container.

@@ -68,7 +68,7 @@ impl Gather for Bands {
             bands.find(&key, |row, count| old.push((node_in(row), count)))?;
             band(&ctx, &old, &changes, &mut sketches, out)?;
         }
-        ctx.tables.store.add(&ctx.name("bands"), run.finish(true)?);
+        ctx.tables.store.add(&ctx.name("bands"), run.finish(false)?);
         Ok(())
     }
 }

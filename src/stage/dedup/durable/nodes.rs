@@ -97,8 +97,8 @@ impl<R: Stored> Gather for Nodes<R> {
                 out.now(NodeOut::Exact(id, row(come)), 1)?;
             }
         }
-        ctx.tables.store.add(&ctx.name("docs"), docs_run.finish(true)?);
-        let (run, meta) = sketches_run.finish(true)?;
+        ctx.tables.store.add(&ctx.name("docs"), docs_run.finish(false)?);
+        let (run, meta) = sketches_run.finish(false)?;
         if run.rows() > 0 {
             for worker in ctx.tables.team.others() {
                 out.now(NodeOut::Sketches(worker, Box::new(run.carried(meta.as_ref()))), 1)?;
