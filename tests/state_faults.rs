@@ -206,7 +206,7 @@ fn a_damaged_artefact_is_made_anew_or_named() {
     }
     assert!(errors >= 5, "{errors}");
     // Those of shards that are there are looked at before they are used, and made anew.
-    for (point, times, ending) in [("piece written", 2, ".pieces"), ("front done", 1, "")] {
+    for (point, times, sealed) in [("piece written", 2, 0), ("front done", 1, 2)] {
         for damage in DAMAGES {
             let case = world.case();
             let old = files(&case, "artefacts");
@@ -216,10 +216,10 @@ fn a_damaged_artefact_is_made_anew_or_named() {
             assert_eq!(status.signal(), Some(9), "{point}: {status}");
             let new: Vec<PathBuf> =
                 files(&case, "artefacts").into_iter().filter(|file| !old.contains(file)).collect();
-            assert!(
-                new.len() == 2 && new.iter().all(|file| file.to_string_lossy().contains(ending)),
-                "{new:?}"
-            );
+            // Pieces stay until the disk has the artefact, which nobody waits for here.
+            let pieces = new.iter().filter(|file| file.to_string_lossy().contains(".pieces")).count();
+            assert_eq!(new.len() - pieces, sealed, "{new:?}");
+            assert!(pieces == 2 || sealed > 0, "{new:?}");
             new.iter().for_each(|file| damage.apply(file));
             let told = world.recovers(&format!("after {point}, {damage:?}"));
             assert_eq!(told, None, "it is made anew");

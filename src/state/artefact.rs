@@ -38,11 +38,13 @@ pub(crate) struct Made {
     pub(crate) read: BTreeMap<Lang, i64>,
 }
 
-/// An artefact, open.
+/// An artefact whose end was read. Its file is open only while its rows or notes are read, as a run looks at more shards than
+/// a process may have files open.
 #[derive(Debug, Clone)]
 pub(crate) struct Artefact {
-    rows: Arc<Run>,
-    notes: Arc<Run>,
+    path: PathBuf,
+    rows: RunMeta,
+    notes: RunMeta,
     read: BTreeMap<String, i64>,
 }
 
@@ -102,9 +104,13 @@ impl Artefact {
         if xxh3_128(&text) != check {
             return Err(altered());
         }
-        let trailer: Trailer = serde_json::from_slice(&text).map_err(|cause| altered().because(cause))?;
-        let open = |meta: &RunMeta| Ok(Arc::new(Run::open_at(path, meta)?));
-        Ok(Some(Self { rows: open(&trailer.rows)?, notes: open(&trailer.notes)?, read: trailer.read }))
+        let Trailer { rows, notes, read } =
+            serde_json::from_slice(&text).map_err(|cause| altered().because(cause))?;
+        Ok(Some(Self { path: path.to_owned(), rows, notes, read }))
+    }
+
+    fn run(&self, of: impl Fn(&Self) -> &RunMeta) -> Result<Arc<Run>> {
+        Run::open_at(&self.path, of(self)).map(Arc::new)
     }
 
     /// Writes one.
@@ -145,28 +151,27 @@ impl Artefact {
         shape: Shape,
     ) -> Result<()> {
         let pieces = pieces(folder, name);
-        let (mut rows, mut notes) = (Vec::new(), Vec::new());
+        let path = folder.join(name);
+        let mut rows = RunWriter::new(row_width(shape), path.with_extension("rows.tmp"));
+        let mut notes = RunWriter::in_memory(NOTE);
         let mut read: BTreeMap<String, i64> = BTreeMap::new();
+        // Keys begin with the row, so pieces follow each other as row groups do.
+        let append = |writer: &mut RunWriter, run: Arc<Run>| -> Result<()> {
+            let mut merge = Merge::new(&[run], &[], 16)?;
+            while merge.next()? {
+                writer.push(merge.key(), merge.count())?;
+            }
+            Ok(())
+        };
         for group in groups {
             let path = pieces.join(group.to_string());
             let piece = Self::open(&path)?.ok_or_else(|| damaged(&path, "piece of an artefact missing"))?;
-            rows.push(piece.rows);
-            notes.push(piece.notes);
+            append(&mut rows, piece.run(|piece| &piece.rows)?)?;
+            append(&mut notes, piece.run(|piece| &piece.notes)?)?;
             for (lang, count) in piece.read {
                 *read.entry(lang).or_default() += count;
             }
         }
-        let path = folder.join(name);
-        let all = |runs: &[Arc<Run>], mut writer: RunWriter| -> Result<RunWriter> {
-            let mut merge = Merge::new(runs, &[], 16)?;
-            while merge.next()? {
-                writer.push(merge.key(), merge.count())?;
-            }
-            Ok(writer)
-        };
-        let temporary = path.with_extension("rows.tmp");
-        let rows = all(&rows, RunWriter::new(row_width(shape), temporary))?;
-        let notes = all(&notes, RunWriter::in_memory(NOTE))?;
         assemble(&path, rows, notes, read)
     }
 
@@ -191,7 +196,7 @@ impl Artefact {
 
     /// Fragments of the shard.
     pub(crate) fn rows(&self) -> u64 {
-        self.rows.rows()
+        self.rows.rows
     }
 
     /// One of `many` shares of the rows of a shard, that each row is in one of: the share of this number, from 0.
@@ -220,8 +225,8 @@ impl Artefact {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) that names it if it is damaged.
     pub(crate) fn verify(&self) -> Result<()> {
-        self.rows.verify()?;
-        self.notes.verify()
+        self.run(|of| &of.rows)?.verify()?;
+        self.run(|of| &of.notes)?.verify()
     }
 }
 
@@ -243,15 +248,21 @@ pub(crate) fn rows_between(
     shape: Shape,
     mut give: impl FnMut(Signed, isize) -> Result<()>,
 ) -> Result<()> {
-    differ(old.map(|of| &of.rows), new.map(|of| &of.rows), share, |key, count| {
-        let mut key = key;
-        let place = place_of(&mut key, shard);
-        let lang = codec::lang(&mut key);
-        let tick = u64::from_be_bytes(codec::take(&mut key));
-        let content = u128::from_be_bytes(codec::take(&mut key));
-        let signature = shape.take(&mut key);
-        give(Signed { row: FragmentRow { place, lang, content, tick }, signature }, count as isize)
-    })
+    differ(
+        old,
+        new,
+        |of| &of.rows,
+        share,
+        |key, count| {
+            let mut key = key;
+            let place = place_of(&mut key, shard);
+            let lang = codec::lang(&mut key);
+            let tick = u64::from_be_bytes(codec::take(&mut key));
+            let content = u128::from_be_bytes(codec::take(&mut key));
+            let signature = shape.take(&mut key);
+            give(Signed { row: FragmentRow { place, lang, content, tick }, signature }, count as isize)
+        },
+    )
 }
 
 /// As [`rows_between`], of the notes.
@@ -264,20 +275,31 @@ pub(crate) fn notes_between(
     shard: u32,
     mut give: impl FnMut(Note, isize) -> Result<()>,
 ) -> Result<()> {
-    differ(old.map(|of| &of.notes), new.map(|of| &of.notes), ALL, |key, count| {
-        let note = note_of(key, shard).ok_or_else(|| Error::bug("note of an artefact not understood"))?;
-        give(note, count as isize)
-    })
+    differ(
+        old,
+        new,
+        |of| &of.notes,
+        ALL,
+        |key, count| {
+            let note = note_of(key, shard).ok_or_else(|| Error::bug("note of an artefact not understood"))?;
+            give(note, count as isize)
+        },
+    )
 }
 
 fn differ(
-    old: Option<&Arc<Run>>,
-    new: Option<&Arc<Run>>,
+    old: Option<&Artefact>,
+    new: Option<&Artefact>,
+    what: impl Fn(&Artefact) -> &RunMeta,
     (from, to): Share,
     mut give: impl FnMut(&[u8], i32) -> Result<()>,
 ) -> Result<()> {
-    let runs: Vec<(Arc<Run>, i32)> =
-        [(old, -1), (new, 1)].into_iter().filter_map(|(run, sign)| Some((Arc::clone(run?), sign))).collect();
+    let mut runs: Vec<(Arc<Run>, i32)> = Vec::with_capacity(2);
+    for (artefact, sign) in [(old, -1), (new, 1)] {
+        if let Some(artefact) = artefact {
+            runs.push((artefact.run(&what)?, sign));
+        }
+    }
     let mut merge = Merge::signed(&runs, &from.to_be_bytes(), 16)?;
     // A key begins with its row.
     let end = to.map(u32::to_be_bytes);

@@ -291,6 +291,16 @@ impl Store {
         Ok(next)
     }
 
+    /// Brings what was added to the disk already, while the run does other things: a commit has little left to do then.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(crate) fn settle(&self) -> Result<()> {
+        let metas = self.hand()?;
+        self.take_over(metas);
+        Ok(())
+    }
+
     /// Takes over what another process [`hand`](Self::hand)s over.
     pub(crate) fn take_over(&self, metas: Metas) {
         let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::llm::models::{Cache, MINILM, MINILM_TOKENIZER, Model, SMOLLM2};
 use crate::llm::{Ask, Endpoint, Offers, Pending, Refusal, Reply, Role};
 use crate::model::Lang;
+use crate::workers::told;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,13 +48,21 @@ impl Embedded {
         threads: usize,
     ) -> Result<Arc<dyn Endpoint>> {
         let needs = |some: &[Role]| some.iter().any(|role| roles.contains(role));
-        let translator = needs(&[Role::Translate, Role::Localize])
-            .then(|| Translator::open(cache, roles, folders))
-            .transpose()?;
-        let lm = needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose()?;
-        let embedder = needs(MINILM.roles)
-            .then(|| Embedder::open(&cache.path_of(&MINILM)?, &cache.path_of(&MINILM_TOKENIZER)?))
-            .transpose()?;
+        // Reading and unpacking is most of a short run: the largest model on a thread of its own.
+        let (translator, lm, embedder) = std::thread::scope(|scope| {
+            let lm =
+                scope.spawn(|| needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose());
+            let translator = needs(&[Role::Translate, Role::Localize])
+                .then(|| Translator::open(cache, roles, folders))
+                .transpose();
+            let embedder = needs(MINILM.roles)
+                .then(|| Embedder::open(&cache.path_of(&MINILM)?, &cache.path_of(&MINILM_TOKENIZER)?))
+                .transpose();
+            (translator, lm.join(), embedder)
+        });
+        let (translator, embedder) = (translator?, embedder?);
+        let lm =
+            lm.map_err(|panic| Error::bug(format!("language model not opened: {}", told(&*panic))))??;
         let named = |name: &str, version: &str, model: &Model| {
             format!("embedded:{name}-{version}@{}", model.sha256.get(..8).unwrap_or_default())
         };

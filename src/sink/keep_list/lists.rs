@@ -26,6 +26,14 @@ use xxhash_rust::xxh3::Xxh3;
 const ROWS_PER_STEP: usize = 1 << 13;
 const ROWS_PER_GROUP: usize = 1 << 20;
 
+/// The key of a shard, ids of rows of it, and the rows.
+type Step<'a> = (&'a str, Vec<String>, Vec<i64>);
+
+/// Never told: who writes says why it wants no more.
+fn unwanted() -> Error {
+    Error::bug("the writer of kept rows ended")
+}
+
 /// What the lists are made from.
 pub struct Lists<'a> {
     /// The shards, sorted by key.
@@ -67,12 +75,36 @@ impl Lists<'_> {
         Ok((vec![kept, clusters?, pairs??], derived))
     }
 
+    /// Ids are read here, and written on a thread a few steps behind.
     fn kept(&self, members: &[Member], out: &[Place]) -> Result<(ListFile, Ids, u64)> {
         let mut table = Table::create(
             self,
             "kept",
             &[("id", DataType::Utf8), ("shard", DataType::Utf8), ("row", DataType::Int64)],
         )?;
+        std::thread::scope(|scope| {
+            let (steps, come) = std::sync::mpsc::sync_channel::<Step<'_>>(2);
+            let writer = scope.spawn(move || {
+                come.into_iter().try_for_each(|step| table.kept(step))?;
+                table.finish()
+            });
+            let found = self.ids(members, out, |step| steps.send(step).is_ok());
+            drop(steps);
+            let (stored, rows) =
+                writer.join().map_err(|_| Error::bug("the writer of kept rows panicked"))??;
+            let (ids, derived) = found?;
+            Ok((ListFile::list("kept.parquet", stored, rows), ids, derived))
+        })
+    }
+
+    /// Reads ids: gives those of rows that stay, and gives back those of rows in clusters and how many have none. `give` says
+    /// whether more is wanted.
+    fn ids<'a>(
+        &'a self,
+        members: &[Member],
+        out: &[Place],
+        give: impl Fn(Step<'a>) -> bool,
+    ) -> Result<(Ids, u64)> {
         let mut ids = Ids::of(members);
         let (mut names, mut rows, mut derived) = (Vec::new(), Vec::new(), 0);
         let mut out = out.iter().copied().peekable();
@@ -98,17 +130,18 @@ impl Lists<'_> {
                     rows.push(i64::from(row));
                 }
                 if names.len() == ROWS_PER_STEP {
-                    table.kept(&mut names, &shard.key, &mut rows)?;
+                    let step = (shard.key.as_str(), std::mem::take(&mut names), std::mem::take(&mut rows));
+                    give(step).then_some(()).ok_or_else(unwanted)?;
                 }
                 Ok(())
             })?;
-            table.kept(&mut names, &shard.key, &mut rows)?;
+            let step = (shard.key.as_str(), std::mem::take(&mut names), std::mem::take(&mut rows));
+            give(step).then_some(()).ok_or_else(unwanted)?;
         }
         if ids.starts.len() != ids.places.len() + 1 || out.next().is_some() {
             return Err(Error::bug("a listed row was not met again"));
         }
-        let (stored, rows) = table.finish()?;
-        Ok((ListFile::list("kept.parquet", stored, rows), ids, derived))
+        Ok((ids, derived))
     }
 
     fn clusters(&self, members: &[Member], ids: &Ids) -> Result<ListFile> {
@@ -253,13 +286,12 @@ impl Table {
         Ok(Self { schema, writer, group: 0, rows: 0 })
     }
 
-    /// Writes kept rows of one shard and empties what held them.
-    fn kept(&mut self, ids: &mut Vec<String>, shard_key: &str, rows: &mut Vec<i64>) -> Result<()> {
+    fn kept(&mut self, (shard_key, ids, rows): Step<'_>) -> Result<()> {
         let shards = StringArray::from_iter_values(ids.iter().map(|_| shard_key));
         self.write(vec![
-            Arc::new(StringArray::from_iter_values(ids.drain(..))),
+            Arc::new(StringArray::from_iter_values(ids)),
             Arc::new(shards),
-            Arc::new(Int64Array::from_iter_values(rows.drain(..))),
+            Arc::new(Int64Array::from_iter_values(rows)),
         ])
     }
 

@@ -48,9 +48,15 @@ impl Phrases {
         self.0.find(text).any(|(start, end)| whole(text, start, end))
     }
 
-    /// How many of them stand in the text; overlapping ones count once.
+    /// How many of them stand in the text; overlapping ones count once. What is part of a longer word hides none.
     pub fn count(&self, text: &str) -> usize {
-        self.0.find(text).filter(|(start, end)| whole(text, *start, *end)).count()
+        let (mut count, mut at) = (0, 0);
+        for (start, end) in self.0.find(text).filter(|(start, end)| whole(text, *start, *end)) {
+            if start >= at {
+                (count, at) = (count + 1, end);
+            }
+        }
+        count
     }
 }
 
