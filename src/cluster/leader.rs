@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the leader looks whether somebody came, or whether to stop.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Looked at while the leader waits: an error ends the waiting.
 pub type Waiting = Box<dyn Fn() -> Result<()> + Send>;

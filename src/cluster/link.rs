@@ -13,7 +13,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use timely::communication::allocator::zero_copy::stream::Stream;
 
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(2);
 /// How long all processes may take to connect with each other, in milliseconds.
 const MEETING: u64 = 60_000;
 /// How long a new connection may take to name itself.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How long processes may take to end, once the run has.
 const FAREWELL: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Which processes a run has.
 #[derive(Debug, Clone)]

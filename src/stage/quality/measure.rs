@@ -4,6 +4,7 @@ use crate::model::normal::lower;
 use crate::stage::glyph::{self, Glyphs};
 use crate::stage::segment::sentence;
 use crate::stage::shingle::{Unit, Widths, mixed, windows_of};
+use std::str::Chars;
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -82,44 +83,63 @@ impl Meter {
 
     fn characters(&mut self, text: &str, own: &str, stops: &[u64], traits: &mut Traits) {
         let bytes = text.as_bytes();
-        let mut word = Word::default();
         let mut line = 0;
         let mut before = (' ', glyph::SPACE);
-        for (at, c) in text.char_indices() {
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
             let class = self.glyphs.of(c);
+            if of_word(class) {
+                let word = self.word((c, class), before.0, &mut chars);
+                self.close(&word, stops, traits);
+                line += word.chars;
+                before = word.last;
+                continue;
+            }
             traits.chars += 1;
-            if class & glyph::WORD != 0 && class & glyph::DENSE == 0 {
-                word.push(c);
-                traits.letters += u32::from(class & glyph::LETTER != 0);
-                traits.capitals += u32::from(class & glyph::UPPER != 0);
-                traits.digits += u32::from(class & glyph::DIGIT != 0);
-                traits.word_chars += u32::from(class & glyph::MARK == 0);
+            if c == '\n' {
+                end_line(&mut line, traits);
+            } else if class & glyph::SPACE == 0 {
                 line += 1;
+                self.other(c, class, before, stops, traits);
+                let next = text.len() - chars.as_str().len();
+                let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
+                // A full stop inside a number or an address is none.
+                let inside = c.is_ascii() && bytes.get(next).is_some_and(u8::is_ascii_alphanumeric);
+                traits.sentences += u32::from(is_end && !inside);
+                traits.links += u32::from(c == '.' && is_www(bytes, next - 1));
             } else {
-                self.close(&mut word, stops, traits);
-                if c == '\n' {
-                    end_line(&mut line, traits);
-                } else if class & glyph::SPACE == 0 {
-                    line += 1;
-                    self.other(c, class, before, stops, traits);
-                    let next = bytes.get(at + c.len_utf8());
-                    let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
-                    // A full stop inside a number or an address is none.
-                    let inside = c.is_ascii() && next.is_some_and(u8::is_ascii_alphanumeric);
-                    traits.sentences += u32::from(is_end && !inside);
-                    traits.links += u32::from(c == '.' && is_www(bytes, at));
-                } else {
-                    line += u32::from(line > 0);
-                }
+                line += u32::from(line > 0);
             }
-            if before.0 >= 'Â' {
-                traits.broken +=
-                    u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
-            }
+            traits.broken += u32::from(is_broken(before.0, c));
             before = (c, class);
         }
-        self.close(&mut word, stops, traits);
         end_line(&mut line, traits);
+    }
+
+    /// Reads a word to its end; `before` is the character before it. Counts stay in registers: most characters of a text are
+    /// read here.
+    fn word(&self, first: (char, u8), before: char, chars: &mut Chars<'_>) -> Word {
+        let mut word = Word::default();
+        let (mut letters, mut digits, mut capitals, mut marks) = (0, 0, 0, 0);
+        let ((mut c, mut class), mut before) = (first, before);
+        loop {
+            word.push(c);
+            letters += u32::from(class & glyph::LETTER != 0);
+            digits += u32::from(class & glyph::DIGIT != 0);
+            capitals += u32::from(class & glyph::UPPER != 0);
+            marks += u32::from(class & glyph::MARK != 0);
+            word.broken += u32::from(is_broken(before, c));
+            let mut ahead = chars.clone();
+            let Some(next) = ahead.next() else { break };
+            let next_class = self.glyphs.of(next);
+            if !of_word(next_class) {
+                break;
+            }
+            *chars = ahead;
+            before = c;
+            (c, class) = (next, next_class);
+        }
+        Word { letters, digits, capitals, marks, last: (c, class), ..word }
     }
 
     /// Counts a character that is neither white space nor part of a word of a spaced script.
@@ -142,27 +162,48 @@ impl Meter {
         traits.links += u32::from(mail || slashes);
     }
 
-    fn close(&mut self, word: &mut Word, stops: &[u64], traits: &mut Traits) {
-        let Word { hash, chars } = std::mem::take(word);
-        if chars == 0 {
-            return;
-        }
-        let hash = mixed(hash);
+    fn close(&mut self, word: &Word, stops: &[u64], traits: &mut Traits) {
+        traits.chars += word.chars;
+        traits.letters += word.letters;
+        traits.digits += word.digits;
+        traits.capitals += word.capitals;
+        traits.word_chars += word.chars - word.marks;
+        traits.broken += word.broken;
+        let hash = mixed(word.hash);
         self.units.push(Unit { hash, dense: false });
         traits.words += 1;
         if stops.binary_search(&hash).is_ok() {
             traits.stops += 1;
-        } else if chars > 3 {
+        } else if word.chars > 3 {
             self.words.push(low(hash));
         }
     }
 }
 
-/// A word as far as it is read: the hash of its lower-case letters.
+/// A word of a script with spaces: the hash of its lower-case letters, and what it is made of.
 #[derive(Default)]
 struct Word {
     hash: u64,
     chars: u32,
+    letters: u32,
+    digits: u32,
+    capitals: u32,
+    marks: u32,
+    broken: u32,
+    /// Its last character, and its class.
+    last: (char, u8),
+}
+
+/// Whether a class is that of characters of words of a script with spaces.
+#[inline]
+fn of_word(class: u8) -> bool {
+    class & glyph::WORD != 0 && class & glyph::DENSE == 0
+}
+
+/// Whether two characters are one that was decoded wrongly.
+#[inline]
+fn is_broken(before: char, c: char) -> bool {
+    before >= 'Â' && matches!(before, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c)
 }
 
 impl Word {
@@ -239,7 +280,76 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// One character after the other, each counted where it stands.
+    fn plainly(meter: &mut Meter, text: &str, own: &str, stops: &[u64], traits: &mut Traits) {
+        let bytes = text.as_bytes();
+        let mut word = Word::default();
+        let mut line = 0;
+        let mut before = (' ', glyph::SPACE);
+        for (at, c) in text.char_indices() {
+            let class = meter.glyphs.of(c);
+            traits.chars += 1;
+            if class & glyph::WORD != 0 && class & glyph::DENSE == 0 {
+                word.push(c);
+                traits.letters += u32::from(class & glyph::LETTER != 0);
+                traits.capitals += u32::from(class & glyph::UPPER != 0);
+                traits.digits += u32::from(class & glyph::DIGIT != 0);
+                traits.word_chars += u32::from(class & glyph::MARK == 0);
+                line += 1;
+            } else {
+                plain_close(meter, &mut word, stops, traits);
+                if c == '\n' {
+                    end_line(&mut line, traits);
+                } else if class & glyph::SPACE == 0 {
+                    line += 1;
+                    meter.other(c, class, before, stops, traits);
+                    let next = bytes.get(at + c.len_utf8());
+                    let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
+                    // A full stop inside a number or an address is none.
+                    let inside = c.is_ascii() && next.is_some_and(u8::is_ascii_alphanumeric);
+                    traits.sentences += u32::from(is_end && !inside);
+                    traits.links += u32::from(c == '.' && is_www(bytes, at));
+                } else {
+                    line += u32::from(line > 0);
+                }
+            }
+            traits.broken += u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
+            before = (c, class);
+        }
+        plain_close(meter, &mut word, stops, traits);
+        end_line(&mut line, traits);
+    }
+
+    fn plain_close(meter: &mut Meter, word: &mut Word, stops: &[u64], traits: &mut Traits) {
+        let Word { hash, chars, .. } = std::mem::take(word);
+        if chars == 0 {
+            return;
+        }
+        let hash = mixed(hash);
+        meter.units.push(Unit { hash, dense: false });
+        traits.words += 1;
+        if stops.binary_search(&hash).is_ok() {
+            traits.stops += 1;
+        } else if chars > 3 {
+            meter.words.push(low(hash));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn words_are_counted_as_their_characters(
+            text in "[a-zA-Z0-9 .\\nÂÃâÐÑé\u{80}\u{301}€潮ไ@/#\u{fffd}😀𠀀한]{0,60}|\\PC{0,40}",
+        ) {
+            let stops = [word_hash("a")];
+            let (mut one, mut other) = (Meter::default(), Meter::default());
+            let (mut traits, mut expected) = (Traits::default(), Traits::default());
+            one.characters(&text, ".!", &stops, &mut traits);
+            plainly(&mut other, &text, ".!", &stops, &mut expected);
+            prop_assert_eq!(traits, expected);
+            prop_assert_eq!(one.words, other.words);
+            prop_assert!(one.units.iter().map(|unit| (unit.hash, unit.dense)).eq(other.units.iter().map(|unit| (unit.hash, unit.dense))));
+        }
+
         #[test]
         fn repeats_are_those_of_a_map(hashes in prop::collection::vec(0..40_u32, 0..200)) {
             let mut counts = BTreeMap::new();
