@@ -98,9 +98,9 @@ impl<const GRAM: usize, const STEP: usize> Grams<GRAM, STEP> {
 
 /// The word and the bit of a hash.
 #[inline]
-fn place_of(hash: u64) -> (usize, u32) {
-    let first = (hash >> (64 - BITS)) as usize;
-    (first >> 6, (first & 63) as u32)
+fn place_of(hash: u64) -> (usize, u64) {
+    let first = hash >> (64 - BITS);
+    ((first >> 6) as usize, first & 63)
 }
 
 /// Of up to 8 bytes, different for different ones.
