@@ -241,15 +241,6 @@ pub(crate) fn normalize(text: &str, normal: &mut String) {
     into.copy(text, run, at.min(text.len()));
 }
 
-/// The lower-case letter of a character; of those with several the first.
-#[inline]
-pub(crate) fn lower(c: char) -> u32 {
-    match TABLE.entries.get(c as usize) {
-        Some(entry) if entry & (UNSTABLE | SPACE | MARK | PARTS) == 0 => *entry,
-        _ => c.to_lowercase().next().map_or(0, u32::from),
-    }
-}
-
 /// The normal form so far, and whether white space stands between it and what comes.
 struct Into<'a> {
     normal: &'a mut String,

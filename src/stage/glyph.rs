@@ -1,7 +1,7 @@
-//! What a character is, in one load: letter, digit, mark, space, symbol, and whether its script has no spaces.
+//! What a character is, in one load: letter, digit, mark, space, symbol, whether its script has no spaces, and its lower case.
 //!
 //! **Why**: cleaning, quality and shingles look at every character of a corpus. Unicode's tables cost a
-//! search per character; one byte per code point of the basic plane, filled once, costs a load.
+//! search per character; four bytes per code point of the basic plane, filled once, cost a load.
 
 use crate::model::normal::decoded;
 use std::sync::LazyLock;
@@ -27,17 +27,37 @@ pub const BROKEN: u8 = 128;
 /// What words are made of.
 pub const WORD: u8 = LETTER | DIGIT | MARK;
 
-const PLANE: usize = 0x1_0000;
+const PLANE: u32 = 0x1_0000;
 
-static TABLE: LazyLock<Box<[u8]>> = LazyLock::new(|| {
-    (0..PLANE)
-        .map(|point| u32::try_from(point).ok().and_then(char::from_u32).map_or(BROKEN, computed))
-        .collect()
-});
+static TABLE: LazyLock<Box<[Glyph]>> = LazyLock::new(|| (0..PLANE).map(Glyph::of).collect());
 
-/// The classes, for text that is looked at character by character.
+/// A character: its classes in the lowest byte, its lower-case letter above.
 #[derive(Clone, Copy)]
-pub struct Glyphs(&'static [u8]);
+pub struct Glyph(u32);
+
+impl Glyph {
+    /// The character of a code point.
+    fn of(point: u32) -> Self {
+        let Some(c) = char::from_u32(point) else { return Self(u32::from(BROKEN)) };
+        Self(u32::from(computed(c)) | c.to_lowercase().next().map_or(0, u32::from) << 8)
+    }
+
+    /// Its classes.
+    #[inline]
+    pub fn class(self) -> u8 {
+        self.0.to_le_bytes()[0]
+    }
+
+    /// Its lower-case letter; of those with several the first.
+    #[inline]
+    pub fn lower(self) -> u32 {
+        self.0 >> 8
+    }
+}
+
+/// The characters, for text that is looked at character by character.
+#[derive(Clone, Copy)]
+pub struct Glyphs(&'static [Glyph]);
 
 impl Glyphs {
     /// The table; filled at the first call of the process (some milliseconds).
@@ -49,19 +69,22 @@ impl Glyphs {
     #[inline]
     pub(crate) fn at(self, text: &str, at: usize) -> (u8, u32, usize) {
         let (point, length) = decoded(text, at);
+        (self.glyph(point).class(), point, length)
+    }
+
+    /// The character of a code point.
+    #[inline]
+    pub fn glyph(self, point: u32) -> Glyph {
         match self.0.get(point as usize) {
-            Some(class) => (*class, point, length),
-            None => (char::from_u32(point).map_or(BROKEN, computed), point, length),
+            Some(glyph) => *glyph,
+            None => Glyph::of(point),
         }
     }
 
     /// The classes of a character.
     #[inline]
     pub fn of(self, c: char) -> u8 {
-        match self.0.get(c as usize) {
-            Some(class) => *class,
-            None => computed(c),
-        }
+        self.glyph(u32::from(c)).class()
     }
 }
 
@@ -132,10 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn every_white_space_is_a_space_and_nothing_else_is() {
+    fn white_space_and_lower_case_of_every_character() {
         let glyphs = Glyphs::get();
         for c in '\0'..=char::MAX {
             assert_eq!(glyphs.of(c) & SPACE != 0, c.is_whitespace(), "{c:?}");
+            assert_eq!(char::from_u32(glyphs.glyph(u32::from(c)).lower()), c.to_lowercase().next(), "{c:?}");
         }
     }
 }

@@ -217,16 +217,15 @@ fn windows(run: &[Unit], width: usize, hashes: &mut Vec<u32>) {
     let drop = (0..width).fold(1_u64, |power, _| power.wrapping_mul(BASE));
     // Windows of another length are other shingles.
     let seed = (width as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    let mut rolled = 0_u64;
-    for (i, unit) in run.iter().enumerate() {
-        rolled = rolled.wrapping_mul(BASE).wrapping_add(unit.hash);
-        if let Some(gone) = i.checked_sub(width).and_then(|i| run.get(i)) {
-            rolled = rolled.wrapping_sub(gone.hash.wrapping_mul(drop));
-        }
-        if i + 1 >= width {
-            hashes.push(short(mixed(rolled ^ seed)));
-        }
-    }
+    let (first, others) = run.split_at(width - 1);
+    let mut rolled =
+        first.iter().fold(0_u64, |rolled, unit| rolled.wrapping_mul(BASE).wrapping_add(unit.hash));
+    // Nothing has left the first window when it is full.
+    let gone = std::iter::once(0).chain(run.iter().map(|unit| unit.hash.wrapping_mul(drop)));
+    hashes.extend(others.iter().zip(gone).map(|(unit, gone)| {
+        rolled = rolled.wrapping_mul(BASE).wrapping_add(unit.hash).wrapping_sub(gone);
+        short(mixed(rolled ^ seed))
+    }));
 }
 
 /// Spreads every bit over all of them.

@@ -81,27 +81,33 @@ pub(super) fn kind_of(content: &str, chars: usize, own: &str, dense: bool, glyph
     (kind, ended)
 }
 
+/// The bytes that begin what parts the entries of menus: ASCII, Latin signs, dashes and arrows, full-width forms.
+const PARTS: [[u8; 3]; 3] = [[b'|', b'\t', b'/'], [b'>', b'<', b'-'], [0xc2, 0xe2, 0xef]];
+
 /// Menus and breadcrumbs: short entries between separators.
 fn is_menu(content: &str, scaled: usize, ended: bool) -> bool {
     let (mut strong, mut weak, mut slash) = (0, 0, 0);
-    let mut chars = content.chars().peekable();
-    let mut before = chars.next().unwrap_or(' ');
-    if before == '|' {
-        strong += 1;
-    }
-    while let Some(c) = chars.next() {
-        let after = chars.peek().copied().unwrap_or(' ');
+    // They are counted, so their order is nothing.
+    let places = PARTS.iter().flat_map(|[a, b, c]| memchr::memchr3_iter(*a, *b, *c, content.as_bytes()));
+    for at in places {
+        let Some((left, right)) = content.split_at_checked(at) else { continue };
+        let mut right = right.chars();
+        let Some(c) = right.next() else { continue };
+        let Some(before) = left.chars().next_back() else {
+            strong += usize::from(c == '|');
+            continue;
+        };
+        let after = right.next().unwrap_or(' ');
         let alone = before.is_whitespace() && after.is_whitespace();
         match c {
-            '|' | '\t' | '»' | '›' if c != '»' && c != '›' || alone => strong += 1,
+            '|' | '\t' | '｜' | '＞' => strong += 1,
+            '»' | '›' | '·' | '•' | '→' if alone => strong += 1,
             '>' if alone || (before == '>' && after == ' ') => strong += 1,
             '<' if before == '<' && after == ' ' => strong += 1,
-            '·' | '•' | '→' | '｜' | '＞' if alone || c == '｜' || c == '＞' => strong += 1,
             '/' if alone => slash += 1,
             '-' | '–' | '—' if alone => weak += 1,
             _ => {}
         }
-        before = c;
     }
     let weak_all = weak + slash;
     let entry = scaled / (strong + weak_all + 1);
@@ -114,13 +120,16 @@ fn is_menu(content: &str, scaled: usize, ended: bool) -> bool {
 
 /// Rulers, page numbers, dates, prices, telephone numbers.
 fn without_letters(content: &str, ended: bool, glyphs: Glyphs) -> bool {
+    if ended {
+        return !content.chars().any(|c| glyphs.of(c) & glyph::LETTER != 0);
+    }
     let (mut letters, mut digits) = (0, 0);
     for c in content.chars() {
         let class = glyphs.of(c);
         letters += u32::from(class & glyph::LETTER != 0);
         digits += u32::from(class & glyph::DIGIT != 0);
     }
-    letters == 0 || (!ended && digits * 3 >= letters * 2)
+    letters == 0 || digits * 3 >= letters * 2
 }
 
 /// Mostly links and mail.

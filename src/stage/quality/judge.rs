@@ -44,7 +44,7 @@ impl Judge {
         let traits = self.meter.measure(text, lang.sentence_end(), stops);
         let limits = self.langs.get(&lang).unwrap_or(&self.all);
         let phrases = self.boilerplate.count(text);
-        match verdict(&traits, limits, lang, !stops.is_empty(), phrases) {
+        match verdict(&traits, limits, lang, stops.is_some(), phrases) {
             Some((reason, value)) => Err(Verdict::dropped(Stage::Quality, reason, value)),
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! Measures a fragment in one pass over its characters, and one over its words.
 
-use crate::model::normal::lower;
-use crate::stage::glyph::{self, Glyphs};
+use super::stops::Hashes;
+use crate::stage::glyph::{self, Glyph, Glyphs};
 use crate::stage::segment::sentence;
 use crate::stage::shingle::{Unit, Widths, mixed, windows_of};
 use std::str::Chars;
@@ -67,8 +67,9 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Measures a text. `own`: marks that end its sentences; `stops`: sorted hashes of its commonest words.
-    pub fn measure(&mut self, text: &str, own: &str, stops: &[u64]) -> Traits {
+    /// Measures a text of under two million characters. `own`: marks that end its sentences; `stops`: its language's
+    /// commonest words.
+    pub(super) fn measure(&mut self, text: &str, own: &str, stops: Option<&Hashes>) -> Traits {
         let mut traits = Traits::default();
         self.units.clear();
         self.words.clear();
@@ -81,36 +82,40 @@ impl Meter {
         traits
     }
 
-    fn characters(&mut self, text: &str, own: &str, stops: &[u64], traits: &mut Traits) {
+    fn characters(&mut self, text: &str, own: &str, stops: Option<&Hashes>, traits: &mut Traits) {
         let bytes = text.as_bytes();
         let mut line = 0;
         let mut before = (' ', glyph::SPACE);
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
-            let class = self.glyphs.of(c);
+            let glyph = self.glyphs.glyph(u32::from(c));
+            let class = glyph.class();
             if of_word(class) {
-                let word = self.word((c, class), before.0, &mut chars);
+                let word = self.word((c, glyph), before.0, &mut chars);
                 self.close(&word, stops, traits);
                 line += word.chars;
                 before = word.last;
                 continue;
             }
             traits.chars += 1;
+            traits.broken += u32::from(is_broken(before.0, c));
             if c == '\n' {
                 end_line(&mut line, traits);
-            } else if class & glyph::SPACE == 0 {
+            } else if class & glyph::SPACE != 0 {
+                line += u32::from(line > 0);
+            } else if class & glyph::DENSE != 0 {
                 line += 1;
-                self.other(c, class, before, stops, traits);
+                self.dense(c, glyph, stops, traits);
+            } else {
+                line += 1;
+                other(c, class, before, traits);
                 let next = text.len() - chars.as_str().len();
                 let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
                 // A full stop inside a number or an address is none.
                 let inside = c.is_ascii() && bytes.get(next).is_some_and(u8::is_ascii_alphanumeric);
                 traits.sentences += u32::from(is_end && !inside);
                 traits.links += u32::from(c == '.' && is_www(bytes, next - 1));
-            } else {
-                line += u32::from(line > 0);
             }
-            traits.broken += u32::from(is_broken(before.0, c));
             before = (c, class);
         }
         end_line(&mut line, traits);
@@ -118,80 +123,102 @@ impl Meter {
 
     /// Reads a word to its end; `before` is the character before it. Counts stay in registers: most characters of a text are
     /// read here.
-    fn word(&self, first: (char, u8), before: char, chars: &mut Chars<'_>) -> Word {
-        let mut word = Word::default();
-        let (mut letters, mut digits, mut capitals, mut marks) = (0, 0, 0, 0);
-        let ((mut c, mut class), mut before) = (first, before);
+    fn word(&self, first: (char, Glyph), before: char, chars: &mut Chars<'_>) -> Word {
+        let (mut hash, mut count, mut kinds, mut broken) = (0, 0, 0, 0);
+        let ((mut c, mut glyph), mut before) = (first, before);
         loop {
-            word.push(c);
-            letters += u32::from(class & glyph::LETTER != 0);
-            digits += u32::from(class & glyph::DIGIT != 0);
-            capitals += u32::from(class & glyph::UPPER != 0);
-            marks += u32::from(class & glyph::MARK != 0);
-            word.broken += u32::from(is_broken(before, c));
+            hash = extended(hash, glyph);
+            count += 1;
+            kinds += kind(glyph.class());
+            broken += u32::from(is_broken(before, c));
             let mut ahead = chars.clone();
             let Some(next) = ahead.next() else { break };
-            let next_class = self.glyphs.of(next);
-            if !of_word(next_class) {
+            let next_glyph = self.glyphs.glyph(u32::from(next));
+            if !of_word(next_glyph.class()) {
                 break;
             }
             *chars = ahead;
             before = c;
-            (c, class) = (next, next_class);
+            (c, glyph) = (next, next_glyph);
         }
-        Word { letters, digits, capitals, marks, last: (c, class), ..word }
+        Word { hash, chars: count, kinds, broken, last: (c, glyph.class()) }
     }
 
-    /// Counts a character that is neither white space nor part of a word of a spaced script.
-    fn other(&mut self, c: char, class: u8, before: (char, u8), stops: &[u64], traits: &mut Traits) {
-        if class & glyph::DENSE != 0 {
-            let hash = char_hash(c);
-            self.units.push(Unit { hash, dense: true });
-            if class & glyph::LETTER != 0 {
-                traits.letters += 1;
-                traits.dense += 1;
-                traits.unmarked += u32::from(('\u{e00}'..='\u{eff}').contains(&c));
-                traits.stops += u32::from(stops.binary_search(&hash).is_ok());
-            }
-            return;
-        }
-        traits.symbols += u32::from(class & glyph::SYMBOL != 0);
-        traits.broken += u32::from(class & glyph::BROKEN != 0);
-        let mail = c == '@' && before.1 & glyph::WORD != 0;
-        let slashes = c == '/' && before.0 == '/';
-        traits.links += u32::from(mail || slashes);
+    /// Counts a character of a script without spaces.
+    fn dense(&mut self, c: char, glyph: Glyph, stops: Option<&Hashes>, traits: &mut Traits) {
+        let hash = mixed(extended(0, glyph));
+        self.units.push(Unit { hash, dense: true });
+        let letter = u32::from(glyph.class() & glyph::LETTER != 0);
+        traits.letters += letter;
+        traits.dense += letter;
+        traits.unmarked += letter & u32::from(('\u{e00}'..='\u{eff}').contains(&c));
+        traits.stops += letter & u32::from(stops.is_some_and(|stops| stops.has(hash)));
     }
 
-    fn close(&mut self, word: &Word, stops: &[u64], traits: &mut Traits) {
+    fn close(&mut self, word: &Word, stops: Option<&Hashes>, traits: &mut Traits) {
+        let Kinds { digits, capitals, marks } = word.kinds();
         traits.chars += word.chars;
-        traits.letters += word.letters;
-        traits.digits += word.digits;
-        traits.capitals += word.capitals;
-        traits.word_chars += word.chars - word.marks;
+        traits.letters += word.chars - digits - marks;
+        traits.digits += digits;
+        traits.capitals += capitals;
+        traits.word_chars += word.chars - marks;
         traits.broken += word.broken;
         let hash = mixed(word.hash);
         self.units.push(Unit { hash, dense: false });
         traits.words += 1;
-        if stops.binary_search(&hash).is_ok() {
-            traits.stops += 1;
-        } else if word.chars > 3 {
-            self.words.push(low(hash));
-        }
+        let stop = stops.is_some_and(|stops| stops.has(hash));
+        traits.stops += u32::from(stop);
+        // Pushed in any case, so that nothing is to be guessed.
+        self.words.push(low(hash));
+        self.words.truncate(self.words.len() - usize::from(stop || word.chars <= 3));
     }
 }
 
+/// Counts a character that is neither white space nor part of a word.
+fn other(c: char, class: u8, before: (char, u8), traits: &mut Traits) {
+    traits.symbols += u32::from(class & glyph::SYMBOL != 0);
+    traits.broken += u32::from(class & glyph::BROKEN != 0);
+    let mail = c == '@' && before.1 & glyph::WORD != 0;
+    let slashes = c == '/' && before.0 == '/';
+    traits.links += u32::from(mail || slashes);
+}
+
 /// A word of a script with spaces: the hash of its lower-case letters, and what it is made of.
-#[derive(Default)]
 struct Word {
     hash: u64,
     chars: u32,
-    letters: u32,
-    digits: u32,
-    capitals: u32,
-    marks: u32,
+    /// A sum of [`kind`]s.
+    kinds: u64,
     broken: u32,
     /// Its last character, and its class.
     last: (char, u8),
+}
+
+/// What characters of a word are, but for letters.
+struct Kinds {
+    digits: u32,
+    capitals: u32,
+    marks: u32,
+}
+
+/// Bits of one count among a sum of [`kind`]s.
+const LANE: u32 = 21;
+
+/// A character of a word as three counts in one number: digits, capitals, marks.
+#[inline]
+fn kind(class: u8) -> u64 {
+    const { assert!(glyph::DIGIT == 1 << 1 && glyph::UPPER == 1 << 2 && glyph::MARK == 1 << 3) };
+    // Each of the three bits comes to the lowest one of its lane.
+    let bits = u64::from(class >> 1 & 7) * (1 | 1 << (LANE - 1) | 1 << (2 * LANE - 2));
+    bits & (1 | 1 << LANE | 1 << (2 * LANE))
+}
+
+impl Word {
+    #[inline]
+    fn kinds(&self) -> Kinds {
+        let lane = |number: u32| low(self.kinds >> (number * LANE)) & ((1 << LANE) - 1);
+        Kinds { digits: lane(0), capitals: lane(1), marks: lane(2) }
+    }
 }
 
 /// Whether a class is that of characters of words of a script with spaces.
@@ -206,25 +233,15 @@ fn is_broken(before: char, c: char) -> bool {
     before >= 'Â' && matches!(before, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c)
 }
 
-impl Word {
-    #[inline]
-    fn push(&mut self, c: char) {
-        self.hash = (self.hash ^ u64::from(lower(c))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.chars += 1;
-    }
+/// The hash of a word and one more character, whatever its case.
+#[inline]
+fn extended(hash: u64, glyph: Glyph) -> u64 {
+    (hash ^ u64::from(glyph.lower())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The hash of a whole word, whatever its case.
-pub(super) fn word_hash(text: &str) -> u64 {
-    let mut word = Word::default();
-    text.chars().for_each(|c| word.push(c));
-    mixed(word.hash)
-}
-
-fn char_hash(c: char) -> u64 {
-    let mut word = Word::default();
-    word.push(c);
-    mixed(word.hash)
+pub(super) fn word_hash(text: &str, glyphs: Glyphs) -> u64 {
+    mixed(text.chars().fold(0, |hash, c| extended(hash, glyphs.glyph(u32::from(c)))))
 }
 
 fn end_line(line: &mut u32, traits: &mut Traits) {
@@ -281,9 +298,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// One character after the other, each counted where it stands.
-    fn plainly(meter: &mut Meter, text: &str, own: &str, stops: &[u64], traits: &mut Traits) {
+    fn plainly(meter: &mut Meter, text: &str, own: &str, stops: &[&str], traits: &mut Traits) {
         let bytes = text.as_bytes();
-        let mut word = Word::default();
+        let mut word = String::new();
         let mut line = 0;
         let mut before = (' ', glyph::SPACE);
         for (at, c) in text.char_indices() {
@@ -300,17 +317,27 @@ mod tests {
                 plain_close(meter, &mut word, stops, traits);
                 if c == '\n' {
                     end_line(&mut line, traits);
-                } else if class & glyph::SPACE == 0 {
+                } else if class & glyph::SPACE != 0 {
+                    line += u32::from(line > 0);
+                } else if class & glyph::DENSE != 0 {
                     line += 1;
-                    meter.other(c, class, before, stops, traits);
+                    let hash = word_hash(&c.to_string(), meter.glyphs);
+                    meter.units.push(Unit { hash, dense: true });
+                    if class & glyph::LETTER != 0 {
+                        traits.letters += 1;
+                        traits.dense += 1;
+                        traits.unmarked += u32::from(('\u{e00}'..='\u{eff}').contains(&c));
+                        traits.stops += u32::from(stops.contains(&&*c.to_string()));
+                    }
+                } else {
+                    line += 1;
+                    other(c, class, before, traits);
                     let next = bytes.get(at + c.len_utf8());
                     let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
                     // A full stop inside a number or an address is none.
                     let inside = c.is_ascii() && next.is_some_and(u8::is_ascii_alphanumeric);
                     traits.sentences += u32::from(is_end && !inside);
                     traits.links += u32::from(c == '.' && is_www(bytes, at));
-                } else {
-                    line += u32::from(line > 0);
                 }
             }
             traits.broken += u32::from(matches!(before.0, 'Ã' | 'Â' | 'â' | 'Ð' | 'Ñ') && wrongly_decoded(c));
@@ -320,19 +347,23 @@ mod tests {
         end_line(&mut line, traits);
     }
 
-    fn plain_close(meter: &mut Meter, word: &mut Word, stops: &[u64], traits: &mut Traits) {
-        let Word { hash, chars, .. } = std::mem::take(word);
-        if chars == 0 {
+    fn plain_close(meter: &mut Meter, word: &mut String, stops: &[&str], traits: &mut Traits) {
+        let word = std::mem::take(word);
+        if word.is_empty() {
             return;
         }
-        let hash = mixed(hash);
+        let hash = word_hash(&word, meter.glyphs);
         meter.units.push(Unit { hash, dense: false });
         traits.words += 1;
-        if stops.binary_search(&hash).is_ok() {
+        if stops.contains(&&*word.to_lowercase()) {
             traits.stops += 1;
-        } else if chars > 3 {
+        } else if word.chars().count() > 3 {
             meter.words.push(low(hash));
         }
+    }
+
+    fn hashes(words: &[&str]) -> Hashes {
+        words.iter().map(|word| word_hash(word, Glyphs::get())).collect()
     }
 
     proptest! {
@@ -340,10 +371,10 @@ mod tests {
         fn words_are_counted_as_their_characters(
             text in "[a-zA-Z0-9 .\\nÂÃâÐÑé\u{80}\u{301}€潮ไ@/#\u{fffd}😀𠀀한]{0,60}|\\PC{0,40}",
         ) {
-            let stops = [word_hash("a")];
+            let stops = ["a", "潮"];
             let (mut one, mut other) = (Meter::default(), Meter::default());
             let (mut traits, mut expected) = (Traits::default(), Traits::default());
-            one.characters(&text, ".!", &stops, &mut traits);
+            one.characters(&text, ".!", Some(&hashes(&stops)), &mut traits);
             plainly(&mut other, &text, ".!", &stops, &mut expected);
             prop_assert_eq!(traits, expected);
             prop_assert_eq!(one.words, other.words);
@@ -362,17 +393,17 @@ mod tests {
 
     #[test]
     fn each_trait_is_counted() {
-        let stops = [word_hash("a")];
+        let stops = hashes(&["a"]);
         let traits = Meter::default().measure(
             "A maré SOBE 12 vezes.\nVer www.a.b, x@y.z e http://c! 潮\u{fffd}",
             ".!",
-            &stops,
+            Some(&stops),
         );
         assert_eq!((traits.chars, traits.capitals, traits.digits, traits.broken), (55, 6, 2, 1));
         assert_eq!((traits.sentences, traits.links, traits.stops, traits.dense), (2, 3, 2, 1));
         assert_eq!((traits.lines, traits.short_lines), (2, 0));
         let twice = "um dois três quatro cinco seis sete oito. ".repeat(2);
-        let traits = Meter::default().measure(&twice, ".", &[]);
+        let traits = Meter::default().measure(&twice, ".", None);
         assert_eq!((traits.words, traits.windows, traits.repeats, traits.top_word), (16, 12, 4, 2));
     }
 }

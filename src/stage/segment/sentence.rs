@@ -117,6 +117,13 @@ pub(crate) fn cuts(line: &str, own: &str, glyphs: Glyphs, mut cut: impl FnMut(us
     let mut word = Word::default();
     let mut before = ' ';
     while let Some((at, c)) = chars.next() {
+        let class = glyphs.of(c);
+        // No mark is made of what words are made of.
+        if class & glyph::WORD != 0 {
+            word.push(c, class);
+            before = c;
+            continue;
+        }
         if unmarked(before) && (c == ' ' || c == '\u{a0}') {
             let mut next = at + c.len_utf8();
             while let Some((_, space)) = chars.next_if(|(_, c)| c.is_whitespace()) {
@@ -131,7 +138,7 @@ pub(crate) fn cuts(line: &str, own: &str, glyphs: Glyphs, mut cut: impl FnMut(us
         }
         before = c;
         if !ends(c, own) {
-            word.push(c, glyphs.of(c));
+            word = Word::default();
             continue;
         }
         let abbreviation = c == '.' && word.abbreviates();
@@ -178,11 +185,8 @@ struct Word {
 }
 
 impl Word {
+    /// Adds a character of a word.
     fn push(&mut self, c: char, class: u8) {
-        if class & glyph::WORD == 0 {
-            *self = Self::default();
-            return;
-        }
         if self.chars == 0 {
             self.hash = 0;
             self.upper = class & glyph::UPPER != 0;
@@ -231,6 +235,16 @@ mod tests {
         assert_eq!(pieces("Πού πήγες; Στο σπίτι.", ".!;").len(), 2);
         assert_eq!(pieces("น้ำขึ้นน้ำลง เกิดจากดวงจันทร์ และดวงอาทิตย์", ".!?").len(), 3);
         assert_eq!(pieces("Disse: “Vou já.” E foi. (Não voltou.) Fim.", ".").len(), 4);
+    }
+
+    #[test]
+    fn no_mark_is_part_of_a_word() {
+        let own = include_str!("../../../data/langs.tsv").lines().skip(1).filter_map(|line| line.rsplit('\t').next());
+        let own: String = own.collect();
+        assert!(own.contains('።'));
+        for c in '\0'..=char::MAX {
+            assert!(!ends(c, &own) || Glyphs::get().of(c) & glyph::WORD == 0, "{c:?}");
+        }
     }
 
     #[test]

@@ -16,14 +16,14 @@ const LABEL: &str = "__label__";
 pub(super) struct Words {
     vocabulary: Box<[Box<str>]>,
     by_hash: Table,
-    /// The rows of the vocabulary, then those of n-grams in the order of their buckets.
+    /// The rows of n-grams in the order of their buckets, then those of the vocabulary.
     rows: Box<[Vector]>,
     ngrams: Ngrams,
     lengths: RangeInclusive<usize>,
 }
 
 thread_local! {
-    /// A token between its marks and the hashes of its n-grams, kept from text to text.
+    /// A token between its marks, and what a text asks for; kept from text to text.
     static BUFFERS: RefCell<(Vec<u8>, Vec<u32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
@@ -41,11 +41,11 @@ impl Words {
         kept.sort_unstable();
         kept.dedup_by_key(|(bucket, _)| *bucket);
         let (words, of_ngrams) = rows.split_at(vocabulary.len());
-        let in_order = words.iter().chain(kept.iter().map(|(_, row)| &of_ngrams[*row as usize]));
+        let in_order = kept.iter().map(|(_, row)| &of_ngrams[*row as usize]).chain(words);
         Self {
             by_hash: Table::of(&hashes),
             rows: in_order.copied().collect(),
-            ngrams: Ngrams::new(kept.iter().map(|(bucket, _)| *bucket), buckets),
+            ngrams: Ngrams::new(kept.iter().map(|(bucket, _)| *bucket), buckets, vocabulary.len()),
             vocabulary,
             lengths,
         }
@@ -53,84 +53,72 @@ impl Words {
 
     /// The mean of a text's rows; `None` if it has none.
     pub(super) fn mean_of(&self, text: &str) -> Option<Vector> {
-        BUFFERS.with_borrow_mut(|(marked, hashes)| {
-            let mut sum = Sum { vector: [0.0; DIM], rows: 0 };
+        BUFFERS.with_borrow_mut(|(marked, places)| {
+            places.clear();
             for token in text.split_whitespace().filter(|token| !token.starts_with(LABEL)) {
-                if let Some(row) = self.row_of(token) {
-                    sum.add(&self.rows, &[row]);
-                }
+                places.extend(self.word(token));
                 if token != END_OF_LINE {
                     marked.clear();
                     marked.push(b'<');
                     marked.extend_from_slice(token.as_bytes());
                     marked.push(b'>');
-                    hashes.clear();
-                    self.hash_ngrams(marked, hashes);
-                    self.ngrams.ranks(hashes);
-                    let rows = &self.rows[self.vocabulary.len()..];
-                    sum.add(rows, hashes);
+                    self.ngrams_of(marked, places);
                 }
             }
-            if let Some(row) = self.row_of(END_OF_LINE) {
-                sum.add(&self.rows, &[row]);
-            }
-            sum.mean()
+            places.extend(self.word(END_OF_LINE));
+            self.ngrams.ranks(places);
+            mean(&self.rows, places)
         })
     }
 
-    fn row_of(&self, token: &str) -> Option<u32> {
+    fn word(&self, token: &str) -> Option<u32> {
         let hash = extended(SEED, token.as_bytes());
-        self.by_hash.find(hash, |row| *self.vocabulary[row as usize] == *token)
+        let word = self.by_hash.find(hash, |word| *self.vocabulary[word as usize] == *token)?;
+        Some(self.ngrams.word(word))
     }
 
-    /// Appends the hashes of all n-grams of a token between its marks, but for the marks alone.
-    fn hash_ngrams(&self, marked: &[u8], hashes: &mut Vec<u32>) {
+    /// Appends the buckets of all n-grams of a token between its marks, but for the marks alone.
+    fn ngrams_of(&self, marked: &[u8], buckets: &mut Vec<u32>) {
         let (least, most) = (*self.lengths.start(), *self.lengths.end());
-        for start in (0..marked.len()).filter(|at| starts_character(marked[*at])) {
-            let (mut hash, mut length) = (SEED, 0);
-            for (at, byte) in marked.iter().enumerate().skip(start) {
-                hash = extended(hash, &[*byte]);
-                let end = at + 1;
-                if marked.get(end).is_some_and(|next| !starts_character(*next)) {
-                    continue;
-                }
-                length += 1;
-                let a_mark = length == 1 && (start == 0 || end == marked.len());
-                if length >= least && length <= most && !a_mark {
-                    hashes.push(hash);
-                }
-                if length >= most {
-                    break;
+        let mut from = 0;
+        // Most tokens are ASCII, and the models that people have read two to four characters.
+        if (least, most) == (2, 4) && marked.is_ascii() {
+            while let Some([one, two, three, four]) = marked.get(from..).and_then(|rest| rest.first_chunk()) {
+                let two = extended(SEED, &[*one, *two]);
+                let three = extended(two, &[*three]);
+                let four = extended(three, &[*four]);
+                buckets.extend([two, three, four].map(|hash| self.ngrams.bucket(hash)));
+                from += 1;
+            }
+        }
+        while let Some(first) = marked.get(from) {
+            let (mut hash, mut end) = (SEED, from);
+            for length in 1..=most {
+                let Some(lead) = marked.get(end) else { break };
+                let next = marked.len().min(end + width(*lead));
+                hash = extended(hash, &marked[end..next]);
+                end = next;
+                let a_mark = length == 1 && (from == 0 || end == marked.len());
+                if length >= least && !a_mark {
+                    buckets.push(self.ngrams.bucket(hash));
                 }
             }
+            from += width(*first);
         }
     }
 }
 
-/// Rows so far.
-struct Sum {
-    vector: Vector,
-    rows: usize,
-}
-
-impl Sum {
-    /// Not inlined, so that the sum stays in registers.
-    #[inline(never)]
-    fn add(&mut self, rows: &[Vector], places: &[u32]) {
-        let mut sum = self.vector;
-        for place in places {
-            for (sum, value) in sum.iter_mut().zip(&rows[*place as usize]) {
-                *sum += value;
-            }
+/// The mean of some rows, added in their order; `None` without any. Not inlined, so that the sum stays in registers.
+#[inline(never)]
+fn mean(rows: &[Vector], places: &[u32]) -> Option<Vector> {
+    let mut sum = [0.0; DIM];
+    for place in places {
+        for (sum, value) in sum.iter_mut().zip(&rows[*place as usize]) {
+            *sum += value;
         }
-        self.vector = sum;
-        self.rows += places.len();
     }
-
-    fn mean(self) -> Option<Vector> {
-        let share = 1.0 / self.rows as f32;
-        (self.rows > 0).then(|| self.vector.map(|value| value * share))
-    }
+    let share = 1.0 / places.len() as f32;
+    (!places.is_empty()).then(|| sum.map(|value| value * share))
 }
 
 /// The offset basis of FNV-1a, 32 bits.
@@ -144,6 +132,7 @@ fn extended(mut hash: u32, bytes: &[u8]) -> u32 {
     hash
 }
 
-fn starts_character(byte: u8) -> bool {
-    byte & 0xc0 != 0x80
+/// How many bytes the character has that begins with this one.
+fn width(lead: u8) -> usize {
+    (lead.leading_ones() as usize).max(1)
 }
