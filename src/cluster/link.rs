@@ -13,6 +13,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use timely::communication::allocator::zero_copy::stream::Stream;
 
+/// How long messages gather.
+const GATHER: Duration = Duration::from_micros(200);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long all processes may take to connect with each other, in milliseconds.
 const MEETING: u64 = 60_000;
@@ -82,7 +84,10 @@ impl Write for Link {
         }
     }
 
+    /// Waits a moment: timely sends all that it has, flushes, and is woken by what comes next. What comes in between is sent
+    /// together, and wakes neither side.
     fn flush(&mut self) -> io::Result<()> {
+        std::thread::sleep(GATHER);
         Ok(())
     }
 }

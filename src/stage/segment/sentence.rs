@@ -239,7 +239,10 @@ mod tests {
 
     #[test]
     fn no_mark_is_part_of_a_word() {
-        let own = include_str!("../../../data/langs.tsv").lines().skip(1).filter_map(|line| line.rsplit('\t').next());
+        let own = include_str!("../../../data/langs.tsv")
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.rsplit('\t').next());
         let own: String = own.collect();
         assert!(own.contains('።'));
         for c in '\0'..=char::MAX {

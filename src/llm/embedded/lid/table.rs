@@ -14,9 +14,9 @@ const FREE: u32 = u32::MAX;
 const SPREAD: u32 = 0x9e37_79b1;
 
 impl Table {
-    /// A table at most a third full, which leads from each key to its place in `keys`.
+    /// A table at most half full, which leads from each key to its place in `keys`.
     pub(super) fn of(keys: &[u32]) -> Self {
-        let bits = (keys.len() * 3 + 1).next_power_of_two().trailing_zeros().max(1);
+        let bits = (keys.len() * 2 + 1).next_power_of_two().trailing_zeros().max(1);
         let mut table = Self { slots: vec![(0, FREE); 1 << bits].into(), shift: 32 - bits };
         for (key, value) in keys.iter().zip(0..) {
             let mut at = table.home(*key);

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::{DIM, Vector};
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Stands for the end of a line; fastText appends it to every text.
 const END_OF_LINE: &str = "</s>";
@@ -14,7 +15,10 @@ const LABEL: &str = "__label__";
 /// Rows of the model and the tables that lead to them.
 #[derive(Debug)]
 pub(super) struct Words {
-    vocabulary: Box<[Box<str>]>,
+    /// All words one after the other, so that a core's cache holds them.
+    vocabulary: Box<str>,
+    /// Where each begins; the last entry is the end.
+    begins: Box<[u32]>,
     by_hash: Table,
     /// The rows of n-grams in the order of their buckets, then those of the vocabulary.
     rows: Box<[Vector]>,
@@ -37,7 +41,11 @@ impl Words {
         buckets: u32,
         lengths: RangeInclusive<usize>,
     ) -> Self {
-        let hashes: Vec<u32> = vocabulary.iter().map(|word| extended(SEED, word.as_bytes())).collect();
+        let hashes: Vec<u32> = vocabulary.iter().map(|word| hash_of(word)).collect();
+        let mut begins = vec![0];
+        for word in &vocabulary {
+            begins.push(begins.last().map_or(0, |end| end + word.len() as u32));
+        }
         kept.sort_unstable();
         kept.dedup_by_key(|(bucket, _)| *bucket);
         let (words, of_ngrams) = rows.split_at(vocabulary.len());
@@ -46,7 +54,8 @@ impl Words {
             by_hash: Table::of(&hashes),
             rows: in_order.copied().collect(),
             ngrams: Ngrams::new(kept.iter().map(|(bucket, _)| *bucket), buckets, vocabulary.len()),
-            vocabulary,
+            vocabulary: vocabulary.concat().into(),
+            begins: begins.into(),
             lengths,
         }
     }
@@ -72,25 +81,23 @@ impl Words {
     }
 
     fn word(&self, token: &str) -> Option<u32> {
-        let hash = extended(SEED, token.as_bytes());
-        let word = self.by_hash.find(hash, |word| *self.vocabulary[word as usize] == *token)?;
+        let is = |word: usize| {
+            let (begin, end) = (self.begins[word] as usize, self.begins[word + 1] as usize);
+            self.vocabulary.as_bytes()[begin..end] == *token.as_bytes()
+        };
+        let word = self.by_hash.find(hash_of(token), |word| is(word as usize))?;
         Some(self.ngrams.word(word))
     }
 
-    /// Appends the buckets of all n-grams of a token between its marks, but for the marks alone.
+    /// Appends the buckets of all n-grams of a token between its marks, but for the marks alone: of those that begin at the
+    /// same character the shorter ones first.
     fn ngrams_of(&self, marked: &[u8], buckets: &mut Vec<u32>) {
         let (least, most) = (*self.lengths.start(), *self.lengths.end());
-        let mut from = 0;
-        // Most tokens are ASCII, and the models that people have read two to four characters.
-        if (least, most) == (2, 4) && marked.is_ascii() {
-            while let Some([one, two, three, four]) = marked.get(from..).and_then(|rest| rest.first_chunk()) {
-                let two = extended(SEED, &[*one, *two]);
-                let three = extended(two, &[*three]);
-                let four = extended(three, &[*four]);
-                buckets.extend([two, three, four].map(|hash| self.ngrams.bucket(hash)));
-                from += 1;
-            }
+        if (least, most) == (2, 4) {
+            self.two_to_four(marked, buckets);
+            return;
         }
+        let mut from = 0;
         while let Some(first) = marked.get(from) {
             let (mut hash, mut end) = (SEED, from);
             for length in 1..=most {
@@ -104,6 +111,31 @@ impl Words {
                 }
             }
             from += width(*first);
+        }
+    }
+
+    /// The same for the lengths that models are trained with: four n-grams grow by each character, side by side.
+    fn two_to_four(&self, marked: &[u8], buckets: &mut Vec<u32>) {
+        let bucket = |hash| self.ngrams.bucket(hash);
+        // Of n-grams that begin one, two and three characters before the next one; and the shorter one of the last.
+        let (mut one, mut two, mut three, mut shorter) = (SEED, SEED, SEED, SEED);
+        let (mut at, mut count) = (0, 0);
+        while let Some(lead) = marked.get(at) {
+            let next = marked.len().min(at + width(*lead));
+            let [first, second, third, fourth] = marked[at..next]
+                .iter()
+                .fold([SEED, one, two, three], |all, byte| all.map(|hash| grown(hash, *byte)));
+            if count >= 3 {
+                buckets.extend([bucket(shorter), bucket(three), bucket(fourth)]);
+            }
+            (shorter, one, two, three) = (two, first, second, third);
+            (at, count) = (next, count + 1);
+        }
+        if count >= 3 {
+            buckets.extend([bucket(shorter), bucket(three)]);
+        }
+        if count >= 2 {
+            buckets.push(bucket(two));
         }
     }
 }
@@ -125,14 +157,27 @@ fn mean(rows: &[Vector], places: &[u32]) -> Option<Vector> {
 const SEED: u32 = 2_166_136_261;
 
 /// FNV-1a as fastText has it: each byte is extended by its sign first.
-fn extended(mut hash: u32, bytes: &[u8]) -> u32 {
-    for byte in bytes {
-        hash = (hash ^ i32::from(byte.cast_signed()).cast_unsigned()).wrapping_mul(16_777_619);
-    }
-    hash
+fn extended(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(hash, |hash, byte| grown(hash, *byte))
+}
+
+#[inline]
+fn grown(hash: u32, byte: u8) -> u32 {
+    (hash ^ i32::from(byte.cast_signed()).cast_unsigned()).wrapping_mul(16_777_619)
+}
+
+/// What a word is looked up by.
+fn hash_of(word: &str) -> u32 {
+    xxh3_64(word.as_bytes()) as u32
 }
 
 /// How many bytes the character has that begins with this one.
+#[inline]
 fn width(lead: u8) -> usize {
-    (lead.leading_ones() as usize).max(1)
+    match lead {
+        0..0xc0 => 1,
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        0xf0.. => 4,
+    }
 }
