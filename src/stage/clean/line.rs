@@ -46,10 +46,11 @@ const HEADING: usize = 100;
 pub(super) fn lines_of(text: &str) -> Vec<Line> {
     let mut lines = Vec::with_capacity(16);
     let mut start = 0;
-    for raw in text.split_inclusive('\n') {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
+    for next in ends.chain([text.len()]) {
+        let Some(raw) = text.get(start..next).filter(|raw| !raw.is_empty()) else { continue };
         let open = start + (raw.len() - raw.trim_start().len());
         let end = start + raw.trim_end().len();
-        let next = start + raw.len();
         let (open, end) = if open > end { (next, next) } else { (open, end) };
         let chars = text.get(open..end).map_or(0, |content| content.chars().count());
         lines.push(Line { start, open, end, next, chars, kind: Kind::Blank, ended: false });

@@ -1,5 +1,6 @@
 //! Measures a fragment in one pass over its characters, and one over its words.
 
+use super::plain;
 use super::stops::Hashes;
 use crate::stage::glyph::{self, Glyph, Glyphs};
 use crate::stage::segment::sentence;
@@ -54,6 +55,8 @@ pub struct Meter {
     words: Vec<u32>,
     windows: Vec<u32>,
     table: Vec<(u32, u32)>,
+    bits: Vec<u64>,
+    met: Vec<usize>,
 }
 
 const SHORT_LINE: u32 = 20;
@@ -62,7 +65,7 @@ const WINDOWS: Widths = Widths { words: 5, chars: 12 };
 impl Default for Meter {
     fn default() -> Self {
         let (units, words, windows, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { glyphs: Glyphs::get(), units, words, windows, table }
+        Self { glyphs: Glyphs::get(), units, words, windows, table, bits: Vec::new(), met: Vec::new() }
     }
 }
 
@@ -78,7 +81,7 @@ impl Meter {
         traits.top_word = repeats(&self.words, &mut self.table).1;
         windows_of(&mut self.units, WINDOWS, &mut self.windows);
         traits.windows = count(self.windows.len());
-        traits.repeats = repeats(&self.windows, &mut self.table).0;
+        traits.repeats = self.again();
         traits
     }
 
@@ -86,17 +89,34 @@ impl Meter {
         let bytes = text.as_bytes();
         let mut line = 0;
         let mut before = (' ', glyph::SPACE);
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
+        let mut at = 0;
+        while let Some(first) = bytes.get(at) {
+            if *first == b' ' {
+                traits.chars += 1;
+                line += u32::from(line > 0);
+                (before, at) = ((' ', glyph::SPACE), at + 1);
+                continue;
+            }
+            if first.is_ascii_alphanumeric()
+                && let Some((word, end)) = self.plain_word(text, at)
+            {
+                self.close(&word, stops, traits);
+                line += word.chars;
+                (before, at) = (word.last, end);
+                continue;
+            }
+            let mut chars = text.get(at..).unwrap_or_default().chars();
+            let Some(c) = chars.next() else { break };
             let glyph = self.glyphs.glyph(u32::from(c));
             let class = glyph.class();
             if of_word(class) {
                 let word = self.word((c, glyph), before.0, &mut chars);
                 self.close(&word, stops, traits);
                 line += word.chars;
-                before = word.last;
+                (before, at) = (word.last, text.len() - chars.as_str().len());
                 continue;
             }
+            at += c.len_utf8();
             traits.chars += 1;
             traits.broken += u32::from(is_broken(before.0, c));
             if c == '\n' {
@@ -109,25 +129,41 @@ impl Meter {
             } else {
                 line += 1;
                 other(c, class, before, traits);
-                let next = text.len() - chars.as_str().len();
                 let is_end = sentence::ends(c, own) && !sentence::ends(before.0, own);
                 // A full stop inside a number or an address is none.
-                let inside = c.is_ascii() && bytes.get(next).is_some_and(u8::is_ascii_alphanumeric);
+                let inside = c.is_ascii() && bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
                 traits.sentences += u32::from(is_end && !inside);
-                traits.links += u32::from(c == '.' && is_www(bytes, next - 1));
+                traits.links += u32::from(c == '.' && is_www(bytes, at - 1));
             }
             before = (c, class);
         }
         end_line(&mut line, traits);
     }
 
+    /// The word that begins at `from`, and where it ends; `None` unless it is ASCII as a whole.
+    fn plain_word(&self, text: &str, from: usize) -> Option<(Word, usize)> {
+        let run = plain::run(text.as_bytes(), from);
+        let end = from + run.length;
+        if text.as_bytes().get(end).is_some_and(|next| !next.is_ascii())
+            && of_word(self.glyphs.at(text, end).0)
+        {
+            return None;
+        }
+        let last = char::from(text.as_bytes().get(end - 1).copied().unwrap_or_default());
+        let kinds = u64::from(run.digits) | u64::from(run.capitals) << LANE;
+        let last = (last, self.glyphs.of(last));
+        Some((Word { hash: run.hash, chars: count(run.length), kinds, broken: 0, last }, end))
+    }
+
     /// Reads a word to its end; `before` is the character before it. Counts stay in registers: most characters of a text are
     /// read here.
     fn word(&self, first: (char, Glyph), before: char, chars: &mut Chars<'_>) -> Word {
-        let (mut hash, mut count, mut kinds, mut broken) = (0, 0, 0, 0);
+        let (mut hash, mut count, mut kinds, mut broken, mut wide) = (0, 0, 0, 0, 0);
         let ((mut c, mut glyph), mut before) = (first, before);
+        let whole = chars.clone();
         loop {
             hash = extended(hash, glyph);
+            wide |= glyph.lower();
             count += 1;
             kinds += kind(glyph.class());
             broken += u32::from(is_broken(before, c));
@@ -140,6 +176,10 @@ impl Meter {
             *chars = ahead;
             before = c;
             (c, glyph) = (next, next_glyph);
+        }
+        if wide < 0x80 {
+            // Such as the sign of kelvins, whose lower case is a `k`.
+            hash = folded(std::iter::once(first.0).chain(whole.take(count as usize - 1)), self.glyphs);
         }
         Word { hash, chars: count, kinds, broken, last: (c, glyph.class()) }
     }
@@ -155,6 +195,7 @@ impl Meter {
         traits.stops += letter & u32::from(stops.is_some_and(|stops| stops.has(hash)));
     }
 
+    #[inline]
     fn close(&mut self, word: &Word, stops: Option<&Hashes>, traits: &mut Traits) {
         let Kinds { digits, capitals, marks } = word.kinds();
         traits.chars += word.chars;
@@ -171,6 +212,42 @@ impl Meter {
         // Pushed in any case, so that nothing is to be guessed.
         self.words.push(low(hash));
         self.words.truncate(self.words.len() - usize::from(stop || word.chars <= 3));
+    }
+}
+
+/// More windows than these that may have stood before are looked up in a table.
+const FEW: usize = 16;
+
+impl Meter {
+    /// How many windows stood before. Nearly all texts have few such: a bit for each tells which may, and those are looked
+    /// for among all before them.
+    fn again(&mut self) -> u32 {
+        let windows = &self.windows;
+        let words = (windows.len() * 2).next_power_of_two();
+        self.bits.clear();
+        self.bits.resize(words, 0);
+        self.met.clear();
+        self.met.resize(windows.len() + 1, 0);
+        let mut many = 0;
+        for (index, hash) in windows.iter().enumerate() {
+            let (word, bit) = ((hash >> 6) as usize & (words - 1), hash & 63);
+            // Written in any case, so that nothing is to be guessed.
+            if let Some(met) = self.met.get_mut(many) {
+                *met = index;
+            }
+            if let Some(bits) = self.bits.get_mut(word) {
+                many += usize::from(*bits >> bit & 1 != 0);
+                *bits |= 1 << bit;
+            }
+        }
+        if many > FEW {
+            return repeats(windows, &mut self.table).0;
+        }
+        let stood = |index: &&usize| {
+            let (before, own) = windows.split_at(**index);
+            own.first().is_some_and(|own| before.iter().filter(|hash| *hash == own).count() > 0)
+        };
+        count(self.met.iter().take(many).filter(stood).count())
     }
 }
 
@@ -241,7 +318,18 @@ fn extended(hash: u64, glyph: Glyph) -> u64 {
 
 /// The hash of a whole word, whatever its case.
 pub(super) fn word_hash(text: &str, glyphs: Glyphs) -> u64 {
-    mixed(text.chars().fold(0, |hash, c| extended(hash, glyphs.glyph(u32::from(c)))))
+    mixed(folded(text.chars(), glyphs))
+}
+
+/// The hash of a word's characters that is not mixed yet: of bytes if its lower-case letters are all ASCII.
+#[cold]
+fn folded(chars: impl Iterator<Item = char> + Clone, glyphs: Glyphs) -> u64 {
+    let glyphs = chars.map(|c| glyphs.glyph(u32::from(c)));
+    let bytes: Option<Vec<u8>> = glyphs.clone().map(|glyph| u8::try_from(glyph.lower()).ok()).collect();
+    match bytes.filter(|bytes| bytes.is_ascii()) {
+        Some(bytes) => plain::run(&bytes, 0).hash,
+        None => glyphs.fold(0, extended),
+    }
 }
 
 fn end_line(line: &mut u32, traits: &mut Traits) {
@@ -369,7 +457,7 @@ mod tests {
     proptest! {
         #[test]
         fn words_are_counted_as_their_characters(
-            text in "[a-zA-Z0-9 .\\nÂÃâÐÑé\u{80}\u{301}€潮ไ@/#\u{fffd}😀𠀀한]{0,60}|\\PC{0,40}",
+            text in "[a-zA-Z0-9 .\\n\u{212a}İÂÃâÐÑé\u{80}\u{301}€潮ไ@/#\u{fffd}😀𠀀한]{0,60}|\\PC{0,40}",
         ) {
             let stops = ["a", "潮"];
             let (mut one, mut other) = (Meter::default(), Meter::default());
@@ -382,12 +470,21 @@ mod tests {
         }
 
         #[test]
-        fn repeats_are_those_of_a_map(hashes in prop::collection::vec(0..40_u32, 0..200)) {
+        fn repeats_are_those_of_a_map(
+            hashes in prop_oneof![
+                prop::collection::vec(0..40_u32, 0..200),
+                prop::collection::vec(any::<u32>(), 0..200),
+                // Few that repeat, and many that share a bit.
+                prop::collection::vec((0..60_u32).prop_map(|x| x << 20), 0..14),
+            ],
+        ) {
             let mut counts = BTreeMap::new();
             hashes.iter().for_each(|hash| *counts.entry(hash).or_insert(0_u32) += 1);
             let again = counts.values().map(|count| count - 1).sum::<u32>();
             let most = counts.values().max().copied().unwrap_or(0);
             prop_assert_eq!(repeats(&hashes, &mut Vec::new()), (again, most));
+            let mut meter = Meter { windows: hashes, ..Meter::default() };
+            prop_assert_eq!(meter.again(), again);
         }
     }
 

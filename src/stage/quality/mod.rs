@@ -7,6 +7,7 @@
 
 mod judge;
 mod measure;
+mod plain;
 mod settings;
 mod stage;
 mod stops;

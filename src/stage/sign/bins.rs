@@ -44,6 +44,11 @@ impl Bins {
         Self { lanes: narrow(lanes), sketch: narrow(sketch), dispatch: dispatch.or_portable() }
     }
 
+    /// What its loops run with.
+    pub(super) fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+
     /// Fills the lanes of a text with at least one shingle.
     pub(super) fn fill(&self, shingles: &[u32], minima: &mut Minima) {
         let Minima { lanes, sketch } = minima;

@@ -1,6 +1,6 @@
 //! Signs texts.
 
-use super::bins::{Bins, EMPTY, Minima};
+use super::bins::{Bins, Minima};
 use super::dispatch::Dispatch;
 use super::settings::SignSettings;
 use crate::model::{ContentId, Lang, Signature, content_of};
@@ -57,23 +57,14 @@ impl Signer {
         self.bins.fill(shingles.of(normal, self.widths, self.glyphs), minima);
         let bands = minima.lanes.chunks(self.rows.max(1)).zip(0..).map(|(rows, index)| {
             band.clear();
-            band.extend(rows.iter().flat_map(|lane| lane.to_le_bytes()));
+            rows.iter().for_each(|lane| band.extend_from_slice(&lane.to_le_bytes()));
             xxh3_64_with_seed(band, index)
         });
         let bands = bands.collect();
-        let sketch = minima.sketch.chunks(2).map(|pair| match pair {
-            [one, other] => nibble(*one) | nibble(*other) << 4,
-            _ => 0,
-        });
+        self.bins.dispatch().nibbles(&mut minima.sketch);
+        // An even number of lanes.
+        let (pairs, _) = minima.sketch.as_chunks::<2>();
+        let sketch = pairs.iter().map(|[one, other]| (one | other << 4).to_le_bytes()[0]);
         (content, Signature { bands, sketch: sketch.collect() })
     }
-}
-
-/// One of `1..=15` that depends on all bits of a rank; 0 for a lane without a shingle.
-#[inline]
-fn nibble(rank: u32) -> u8 {
-    let mixed = (rank ^ (rank >> 15)).wrapping_mul(0x85eb_ca6b);
-    let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
-    let among_15 = (u64::from(mixed) * 15) >> 32;
-    if rank == EMPTY { 0 } else { u8::try_from(among_15).map_or(0, |among_15| among_15 + 1) }
 }
