@@ -14,7 +14,7 @@ use std::time::Duration;
 use timely::communication::allocator::zero_copy::stream::Stream;
 
 /// How long messages gather.
-const GATHER: Duration = Duration::from_micros(200);
+const GATHER: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long all processes may take to connect with each other, in milliseconds.
 const MEETING: u64 = 60_000;

@@ -136,7 +136,7 @@ fn sketched(ranks: &mut [u32]) {
     for rank in ranks {
         let mut mixed = (*rank ^ (*rank >> 15)).wrapping_mul(0x85eb_ca6b);
         mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xc2b2_ae35);
-        let among_15 = ((mixed >> 16) * 15 + ((mixed & 0xffff) * 15 >> 16)) >> 16;
+        let among_15 = ((mixed >> 16) * 15 + (((mixed & 0xffff) * 15) >> 16)) >> 16;
         *rank = if *rank == EMPTY { 0 } else { among_15 + 1 };
     }
 }

@@ -35,6 +35,7 @@ impl Ngrams {
 
     /// The bucket of an n-gram: its hash modulo their number.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder is under its 32-bit divisor")]
     pub(super) fn bucket(&self, hash: u32) -> u32 {
         let fraction = u128::from(self.inverse.wrapping_mul(hash.into()));
         ((fraction * u128::from(self.buckets)) >> 64) as u32

@@ -18,7 +18,7 @@ pub(super) struct Words {
     /// All words one after the other, so that a core's cache holds them.
     vocabulary: Box<str>,
     /// Where each begins; the last entry is the end.
-    begins: Box<[u32]>,
+    begins: Box<[usize]>,
     by_hash: Table,
     /// The rows of n-grams in the order of their buckets, then those of the vocabulary.
     rows: Box<[Vector]>,
@@ -44,7 +44,7 @@ impl Words {
         let hashes: Vec<u32> = vocabulary.iter().map(|word| hash_of(word)).collect();
         let mut begins = vec![0];
         for word in &vocabulary {
-            begins.push(begins.last().map_or(0, |end| end + word.len() as u32));
+            begins.push(begins.last().map_or(0, |end| end + word.len()));
         }
         kept.sort_unstable();
         kept.dedup_by_key(|(bucket, _)| *bucket);
@@ -82,7 +82,7 @@ impl Words {
 
     fn word(&self, token: &str) -> Option<u32> {
         let is = |word: usize| {
-            let (begin, end) = (self.begins[word] as usize, self.begins[word + 1] as usize);
+            let (begin, end) = (self.begins[word], self.begins[word + 1]);
             self.vocabulary.as_bytes()[begin..end] == *token.as_bytes()
         };
         let word = self.by_hash.find(hash_of(token), |word| is(word as usize))?;
@@ -167,6 +167,7 @@ fn grown(hash: u32, byte: u8) -> u32 {
 }
 
 /// What a word is looked up by.
+#[expect(clippy::cast_possible_truncation, reason = "the low half of a hash")]
 fn hash_of(word: &str) -> u32 {
     xxh3_64(word.as_bytes()) as u32
 }
