@@ -36,7 +36,7 @@ use crate::stage::reparts::{self, Repart, Reparts, RepartsContext};
 use crate::stage::reread::{Rereading, Route, Wanted, reread};
 use crate::stage::settle::{Settled, settle};
 use crate::stage::sign::{SignSettings, Signer};
-use crate::state::artefact::{ALL, Artefact, notes_between, rows_between};
+use crate::state::artefact::{Artefact, notes_between, rows_between};
 use crate::state::codec::Shape;
 use crate::state::damage::damaged;
 use crate::state::manifest::StateManifest;
@@ -314,13 +314,13 @@ enum Fronted {
 
 fn differences(pass: &Pass, index: usize, peers: usize, out: &mut Give<'_, Fronted>) -> Result<()> {
     let shape = pass.job.change.as_ref().map_or(Shape::default(), |change| change.shape);
-    for (shard, old, new) in pass.differing.iter().skip(index).step_by(peers) {
-        rows_between(old.as_ref(), new.as_ref(), *shard, ALL, shape, |row, diff| {
-            out.now(Fronted::Signed(row), diff)
-        })?;
-        notes_between(old.as_ref(), new.as_ref(), *shard, |note, diff| out.now(Fronted::Note(note), diff))?;
-    }
-    Ok(())
+    // A share of each shard, as there may be one alone.
+    pass.differing.iter().try_for_each(|(shard, old, new)| {
+        let (old, new) = (old.as_ref(), new.as_ref());
+        let share = Artefact::share(old, new, index, peers);
+        rows_between(old, new, *shard, share, shape, |row, diff| out.now(Fronted::Signed(row), diff))?;
+        notes_between(old, new, *shard, share, |note, diff| out.now(Fronted::Note(note), diff))
+    })
 }
 
 /// Gives the rows of a table of fragments, one worker's share of them.

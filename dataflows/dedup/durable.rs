@@ -20,7 +20,7 @@ use crate::stage::durable::DurableStages;
 use crate::stage::gather::feed;
 use crate::stage::pieces::{PieceContext, ReadCounts, pieces};
 use crate::stage::sign::sign_rows;
-use crate::state::artefact::{Artefact, notes_between, rows_between};
+use crate::state::artefact::{ALL, Artefact, notes_between, rows_between};
 use crate::state::shards::{differing, folders, open, seal};
 use crate::stop::Stop;
 use crate::workers;
@@ -115,7 +115,7 @@ fn faults(change: &Change) -> Result<Vec<Note>> {
     for (at, _, name) in change.members.iter().filter_map(|member| member.new.as_ref()) {
         let artefact = open(&artefacts, name)?;
         let shard = u32::try_from(*at).unwrap_or(u32::MAX);
-        notes_between(None, Some(&artefact), shard, |note, _| {
+        notes_between(None, Some(&artefact), shard, ALL, |note, _| {
             faults.push(note);
             Ok(())
         })?;

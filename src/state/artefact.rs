@@ -201,8 +201,12 @@ impl Artefact {
 
     /// One of `many` shares of the rows of a shard, that each row is in one of: the share of this number, from 0.
     pub(crate) fn share(old: Option<&Self>, new: Option<&Self>, number: usize, many: usize) -> Share {
-        // Where rows have one fragment each these shares are equal; where they have many, the first ones are larger.
-        let rows = new.or(old).map_or(0, Self::rows);
+        // Rows that are cut are counted as they are read, and others have one fragment each. Those that could not be read
+        // are counted nowhere: where there are many, the last share is larger.
+        let rows = new.or(old).map_or(0, |artefact| match artefact.read.values().sum() {
+            0 => artefact.rows(),
+            read => u64::try_from(read).unwrap_or(0),
+        });
         let bound = |number: usize| {
             let bound = u128::from(rows) * number as u128 / many.max(1) as u128;
             u32::try_from(bound).unwrap_or(u32::MAX)
@@ -273,13 +277,14 @@ pub(crate) fn notes_between(
     old: Option<&Artefact>,
     new: Option<&Artefact>,
     shard: u32,
+    share: Share,
     mut give: impl FnMut(Note, isize) -> Result<()>,
 ) -> Result<()> {
     differ(
         old,
         new,
         |of| &of.notes,
-        ALL,
+        share,
         |key, count| {
             let note = note_of(key, shard).ok_or_else(|| Error::bug("note of an artefact not understood"))?;
             give(note, count as isize)
@@ -456,13 +461,18 @@ mod tests {
             }
             assert_eq!(shares, rows, "each row is in one of {many} shares");
         }
-        let mut notes = Vec::new();
-        notes_between(None, Some(&new), 7, |note, diff| {
-            notes.push((note, diff));
-            Ok(())
-        })
-        .expect("read");
-        assert_eq!(notes, changed.notes.iter().map(|note| (*note, 1)).collect::<Vec<_>>());
+        for many in 1..4 {
+            let mut notes = Vec::new();
+            for number in 0..many {
+                let share = Artefact::share(None, Some(&new), number, many);
+                let gather = |note, diff| {
+                    notes.push((note, diff));
+                    Ok(())
+                };
+                notes_between(None, Some(&new), 7, share, gather).expect("read");
+            }
+            assert_eq!(notes, changed.notes.iter().map(|note| (*note, 1)).collect::<Vec<_>>());
+        }
         assert!(Artefact::open(&folder.path().join("c")).expect("away").is_none());
         let path = folder.path().join("b");
         let mut bytes = fs::read(&path).expect("read");

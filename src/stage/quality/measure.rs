@@ -1,6 +1,7 @@
 //! Measures a fragment in one pass over its characters, and one over its words.
 
 use super::plain;
+use super::repeats::Repeats;
 use super::stops::Hashes;
 use crate::stage::glyph::{self, Glyph, Glyphs};
 use crate::stage::segment::sentence;
@@ -54,9 +55,7 @@ pub struct Meter {
     units: Vec<Unit>,
     words: Vec<u32>,
     windows: Vec<u32>,
-    table: Vec<(u32, u32)>,
-    bits: Vec<u64>,
-    met: Vec<usize>,
+    repeats: Repeats,
 }
 
 const SHORT_LINE: u32 = 20;
@@ -64,8 +63,8 @@ const WINDOWS: Widths = Widths { words: 5, chars: 12 };
 
 impl Default for Meter {
     fn default() -> Self {
-        let (units, words, windows, table) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { glyphs: Glyphs::get(), units, words, windows, table, bits: Vec::new(), met: Vec::new() }
+        let (units, words, windows) = (Vec::new(), Vec::new(), Vec::new());
+        Self { glyphs: Glyphs::get(), units, words, windows, repeats: Repeats::default() }
     }
 }
 
@@ -78,10 +77,10 @@ impl Meter {
         self.words.clear();
         self.windows.clear();
         self.characters(text, own, stops, &mut traits);
-        traits.top_word = repeats(&self.words, &mut self.table).1;
+        traits.top_word = self.repeats.most(&self.words);
         windows_of(&mut self.units, WINDOWS, &mut self.windows);
         traits.windows = count(self.windows.len());
-        traits.repeats = self.again();
+        traits.repeats = self.repeats.again(&self.windows);
         traits
     }
 
@@ -215,42 +214,6 @@ impl Meter {
     }
 }
 
-/// More windows than these that may have stood before are looked up in a table.
-const FEW: usize = 16;
-
-impl Meter {
-    /// How many windows stood before. Nearly all texts have few such: a bit for each tells which may, and those are looked
-    /// for among all before them.
-    fn again(&mut self) -> u32 {
-        let windows = &self.windows;
-        let words = (windows.len() * 2).next_power_of_two();
-        self.bits.clear();
-        self.bits.resize(words, 0);
-        self.met.clear();
-        self.met.resize(windows.len() + 1, 0);
-        let mut many = 0;
-        for (index, hash) in windows.iter().enumerate() {
-            let (word, bit) = ((hash >> 6) as usize & (words - 1), hash & 63);
-            // Written in any case, so that nothing is to be guessed.
-            if let Some(met) = self.met.get_mut(many) {
-                *met = index;
-            }
-            if let Some(bits) = self.bits.get_mut(word) {
-                many += usize::from(*bits >> bit & 1 != 0);
-                *bits |= 1 << bit;
-            }
-        }
-        if many > FEW {
-            return repeats(windows, &mut self.table).0;
-        }
-        let stood = |index: &&usize| {
-            let (before, own) = windows.split_at(**index);
-            own.first().is_some_and(|own| before.iter().filter(|hash| *hash == own).count() > 0)
-        };
-        count(self.met.iter().take(many).filter(stood).count())
-    }
-}
-
 /// Counts a character that is neither white space nor part of a word.
 fn other(c: char, class: u8, before: (char, u8), traits: &mut Traits) {
     traits.symbols += u32::from(class & glyph::SYMBOL != 0);
@@ -349,27 +312,6 @@ fn wrongly_decoded(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{bf}' | '€' | '™' | 'œ' | '\u{2018}'..='\u{201e}' | '†' | '‡' | '‰' | '˜' | '›')
 }
 
-/// How many hashes stood before, and how often the commonest stands. `table` holds (hash, count), open addressing.
-fn repeats(hashes: &[u32], table: &mut Vec<(u32, u32)>) -> (u32, u32) {
-    let size = (hashes.len() * 2).next_power_of_two();
-    table.clear();
-    table.resize(size, (0, 0));
-    let (mut again, mut most) = (0, 0);
-    for hash in hashes {
-        let mut place = *hash as usize & (size - 1);
-        while let Some(slot) = table.get_mut(place) {
-            if slot.1 == 0 || slot.0 == *hash {
-                again += u32::from(slot.1 > 0);
-                *slot = (*hash, slot.1 + 1);
-                most = most.max(slot.1);
-                break;
-            }
-            place = (place + 1) & (size - 1);
-        }
-    }
-    (again, most)
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "the low half of a well-mixed hash")]
 fn low(hash: u64) -> u32 {
     hash as u32
@@ -383,7 +325,6 @@ fn count(n: usize) -> u32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     /// One character after the other, each counted where it stands.
     fn plainly(meter: &mut Meter, text: &str, own: &str, stops: &[&str], traits: &mut Traits) {
@@ -467,24 +408,6 @@ mod tests {
             prop_assert_eq!(traits, expected);
             prop_assert_eq!(one.words, other.words);
             prop_assert!(one.units.iter().map(|unit| (unit.hash, unit.dense)).eq(other.units.iter().map(|unit| (unit.hash, unit.dense))));
-        }
-
-        #[test]
-        fn repeats_are_those_of_a_map(
-            hashes in prop_oneof![
-                prop::collection::vec(0..40_u32, 0..200),
-                prop::collection::vec(any::<u32>(), 0..200),
-                // Few that repeat, and many that share a bit.
-                prop::collection::vec((0..60_u32).prop_map(|x| x << 20), 0..14),
-            ],
-        ) {
-            let mut counts = BTreeMap::new();
-            hashes.iter().for_each(|hash| *counts.entry(hash).or_insert(0_u32) += 1);
-            let again = counts.values().map(|count| count - 1).sum::<u32>();
-            let most = counts.values().max().copied().unwrap_or(0);
-            prop_assert_eq!(repeats(&hashes, &mut Vec::new()), (again, most));
-            let mut meter = Meter { windows: hashes, ..Meter::default() };
-            prop_assert_eq!(meter.again(), again);
         }
     }
 

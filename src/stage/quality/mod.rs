@@ -8,6 +8,7 @@
 mod judge;
 mod measure;
 mod plain;
+mod repeats;
 mod settings;
 mod stage;
 mod stops;
