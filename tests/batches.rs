@@ -183,6 +183,29 @@ fn a_stop_leaves_the_batch_with_the_provider_at_once() {
 }
 
 #[test]
+fn a_run_stopped_while_it_reads_a_file_leaves_it_to_the_next_one() {
+    let world = World::new();
+    let provider = world.provider(&[]);
+    provider.seen().slowly = Some((20, Duration::from_millis(30)));
+    let (sets, stop) = (provider.sets(), Stop::default());
+    let error = std::thread::scope(|scope| {
+        let run = scope.spawn(|| world.harness.run_until("out", 2, &texts(&sets), &stop));
+        until(|| provider.seen().read > 0);
+        std::thread::sleep(Duration::from_millis(100));
+        stop.raise(Error::new(ErrorKind::Interrupted, "enough"));
+        run.join().expect("no panic").expect_err("stopped")
+    });
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    // Its process and its threads live on, and the file would be through by now.
+    std::thread::sleep(Duration::from_secs(1));
+    let left = std::fs::read_dir(world.harness.at("out/state/batches")).expect("the folder");
+    let left: Vec<_> = left.map(|entry| entry.expect("an entry").path()).collect();
+    assert!(left.iter().all(|path| path.extension().is_some_and(|ending| ending == "json")), "{left:?}");
+    again(&world, &sets).expect("a run");
+    world.holds("out", "stopped while a file came");
+}
+
+#[test]
 fn a_budget_that_ends_within_a_batch_is_kept_and_nothing_is_lost() {
     let world = World::new();
     let provider = world.provider(&[]);

@@ -44,6 +44,7 @@ pub enum Trouble {
 /// Asks the endpoints of one role.
 #[derive(Clone)]
 pub struct Desk {
+    /// Let go before the journal is: an endpoint writes to the state for as long as the state is this run's.
     backends: Arc<[Backend]>,
     line: Option<Arc<Line>>,
 }

@@ -45,6 +45,8 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     files: BTreeMap<String, Vec<u8>>,
+    /// Files that came.
+    uploads: usize,
     batches: Vec<Held>,
     /// Of the batches to come, the first first; those after them are plain.
     moods: Vec<Mood>,
@@ -255,7 +257,8 @@ async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Re
             let boundary = form.split_once("boundary=").expect("a form in parts").1;
             let lines = lines_of(&body, boundary);
             let mut seen = provider.seen();
-            let id = format!("file-{}", seen.files.len() + seen.batches.len());
+            let id = format!("file-{}", seen.uploads);
+            seen.uploads += 1;
             seen.lines += lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
             seen.files.insert(id.clone(), lines);
             json!({ "id": id })

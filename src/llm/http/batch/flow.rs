@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How often a batch must be absent from the provider's list, beyond once, until it counts as not submitted.
@@ -35,6 +36,8 @@ pub(super) struct Flow {
     give_up_after: Duration,
     state: Mutex<State>,
     started: OnceCell<()>,
+    /// What goes on beside the asks.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +82,26 @@ impl Flow {
             give_up_after: Duration::from_secs_f64(settings.give_up_after_seconds),
             state: Mutex::default(),
             started: OnceCell::new(),
+            tasks: Mutex::default(),
             http,
         })
+    }
+
+    /// Lets go of all batches: nothing is sent or noted from here on. They stay with the provider and in the state, for the
+    /// next run.
+    pub(super) fn close(&self) {
+        self.ledger.close();
+        self.tasks().abort_all();
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,7 +155,7 @@ impl Flow {
         } else if !state.gathering {
             state.gathering = true;
             let flow = Arc::clone(self);
-            tokio::spawn(async move {
+            self.spawn(async move {
                 tokio::time::sleep(Duration::from_secs_f64(flow.settings.gather_seconds)).await;
                 let mut state = flow.state();
                 state.gathering = false;
@@ -156,7 +177,7 @@ impl Flow {
         }
         out.extend(batch.iter().map(|(key, _)| *key));
         let flow = Arc::clone(self);
-        tokio::spawn(async move { flow.carry(batch).await });
+        self.spawn(async move { flow.carry(batch).await });
     }
 
     /// Goes on with the batches of earlier runs.
@@ -173,7 +194,7 @@ impl Flow {
                 "waiting for a batch of an earlier run"
             );
             let flow = Arc::clone(self);
-            tokio::spawn(async move { flow.follow(note, None).await });
+            self.spawn(async move { flow.follow(note, None).await });
         }
         Ok(())
     }

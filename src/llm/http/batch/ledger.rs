@@ -5,15 +5,17 @@
 //! away once the journal has it.
 
 use super::lines::{self, Spot};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::llm::journal::Journal;
 use crate::sink::file::{TEMPORARY, away, replace, unfinished};
 use crate::sink::names::hash;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The folder in the state.
 const FOLDER: &str = "batches";
@@ -53,11 +55,41 @@ impl Note {
 #[derive(Debug)]
 pub(super) struct Ledger {
     folder: PathBuf,
+    /// Held by whoever changes the folder.
+    hands: Mutex<Hands>,
+}
+
+/// What this process does to the folder.
+#[derive(Debug, Default)]
+struct Hands {
+    /// Whether it may not any more.
+    off: bool,
+    /// Files that it began.
+    begun: BTreeSet<PathBuf>,
 }
 
 impl Ledger {
     pub(super) fn of(state: &Path) -> Self {
-        Self { folder: state.join(FOLDER) }
+        Self { folder: state.join(FOLDER), hands: Mutex::default() }
+    }
+
+    /// Changes nothing from here on, whoever still tries: the state may be another run's now. Files that were begun go.
+    pub(super) fn close(&self) {
+        let mut hands = self.hands.lock().unwrap_or_else(PoisonError::into_inner);
+        hands.off = true;
+        for path in std::mem::take(&mut hands.begun) {
+            if let Err(cause) = fs::remove_file(&path) {
+                tracing::debug!(path = %path.display(), %cause, "unfinished file left behind");
+            }
+        }
+    }
+
+    fn hands(&self) -> Result<MutexGuard<'_, Hands>> {
+        let hands = self.hands.lock().unwrap_or_else(PoisonError::into_inner);
+        if hands.off {
+            return Err(Error::new(ErrorKind::Interrupted, "batch let go: the run that followed it is over"));
+        }
+        Ok(hands)
     }
 
     /// Where a batch is noted.
@@ -71,6 +103,11 @@ impl Ledger {
 
     /// Notes a batch, for good once it returns.
     pub(super) fn put(&self, note: &Note) -> Result<()> {
+        let _hands = self.hands()?;
+        self.put_down(note)
+    }
+
+    fn put_down(&self, note: &Note) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(|cause| away("folder not made", &self.folder, cause))?;
         let text = serde_json::to_vec(note)
             .map_err(|cause| Error::bug("note not written as JSON").because(cause))?;
@@ -79,6 +116,7 @@ impl Ledger {
 
     /// Forgets a batch.
     pub(super) fn remove(&self, tag: &str) -> Result<()> {
+        let _hands = self.hands()?;
         for path in [self.note(tag), self.lines(tag)] {
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
@@ -117,8 +155,13 @@ impl Ledger {
 
     /// An empty file for what is collected of a batch; not under its name yet.
     pub(super) fn begin(&self, tag: &str) -> Result<PathBuf> {
-        let path = self.folder.join(format!("{tag}.lines{}", unfinished()));
+        /// No two of a process have one name, even for the same batch: who was let go may still write for a moment.
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let serial = BEGUN.fetch_add(1, Ordering::Relaxed);
+        let mut hands = self.hands()?;
+        let path = self.folder.join(format!("{tag}.lines-{serial}{}", unfinished()));
         File::create(&path).map_err(|cause| away("file not made", &path, cause))?;
+        hands.begun.insert(path.clone());
         Ok(path)
     }
 
@@ -148,11 +191,13 @@ impl Ledger {
     /// Gives it its name, for good, and notes that the batch is collected.
     pub(super) fn finish(&self, note: &mut Note, collected: &Path) -> Result<()> {
         let path = self.lines(&note.tag);
+        let mut hands = self.hands()?;
         let named = File::open(collected).and_then(|file| file.sync_all());
         let named = named.and_then(|()| fs::rename(collected, &path));
         named.map_err(|cause| away("collected lines not written", &path, cause))?;
+        hands.begun.remove(collected);
         note.collected = true;
-        self.put(note)
+        self.put_down(note)
     }
 
     /// Where the lines of a collected batch lie; the first of each key, and only keys that it has.
@@ -160,7 +205,7 @@ impl Ledger {
         let path = self.lines(&note.tag);
         let unreadable = |cause| away("collected lines unreadable", &path, cause);
         let file = File::open(&path).map_err(unreadable)?;
-        let wanted: std::collections::BTreeSet<u128> = note.keys.iter().map(|key| key.0).collect();
+        let wanted: BTreeSet<u128> = note.keys.iter().map(|key| key.0).collect();
         let mut spots = BTreeMap::new();
         let mut other = 0;
         let strange = lines::find(BufReader::new(file), most, |key, spot| {

@@ -43,6 +43,13 @@ impl BatchEndpoint {
     }
 }
 
+/// A run that is over follows no batch: the next one of the same state does, and two of them would collect each file twice.
+impl Drop for BatchEndpoint {
+    fn drop(&mut self) {
+        self.flow.close();
+    }
+}
+
 impl Endpoint for BatchEndpoint {
     /// That of the model behind an address: its answers are the same.
     fn identity(&self) -> &str {
