@@ -135,6 +135,26 @@ pub(crate) fn told(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
+/// Does two things side by side, `one` on a thread of its own. If both fail, the error of `one` counts.
+///
+/// # Errors
+/// Those of the two; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if `one` panics.
+pub(crate) fn side_by_side<A: Send, B>(
+    one: impl FnOnce() -> Result<A> + Send,
+    other: impl FnOnce() -> Result<B>,
+) -> Result<(A, B)> {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        Ok((joined(one.join())??, other?))
+    })
+}
+
+/// What a thread ended with.
+pub(crate) fn joined<T>(ended: std::thread::Result<T>) -> Result<T> {
+    ended.map_err(|panic| Error::bug(format!("thread panicked: {}", told(&*panic))))
+}
+
 /// What `of` gives for `0..many`, in order, computed on up to `threads` threads. The first error in that order counts; after
 /// one, nothing new is begun.
 ///
@@ -164,9 +184,7 @@ pub(crate) fn in_parallel<T: Send>(
         let started: Vec<_> = (1..threads.min(many)).map(|_| scope.spawn(work)).collect();
         done.extend(work());
         started.into_iter().try_for_each(|thread| {
-            done.extend(
-                thread.join().map_err(|panic| Error::bug(format!("thread panicked: {}", told(&*panic))))?,
-            );
+            done.extend(joined(thread.join())?);
             Ok::<_, Error>(())
         })
     })?;

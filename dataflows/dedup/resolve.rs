@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::{ContentId, Place};
 use crate::sink::keep_list::{Member, Pair};
 use crate::stage::dedup::{Membership, Resembling};
+use crate::workers::side_by_side;
 use differential_dataflow::consolidation::consolidate;
 
 /// The clusters of a run.
@@ -36,53 +37,78 @@ pub(crate) fn resolve(
     mut members: Vec<(Membership, isize)>,
     mut pairs: Vec<(Resembling, isize)>,
 ) -> Result<Resolved> {
-    consolidate(&mut members);
-    consolidate(&mut pairs);
-    let broken = |what: &str| Error::bug(format!("clusters do not add up: {what}"));
+    side_by_side(
+        || {
+            consolidate(&mut pairs);
+            Ok(())
+        },
+        || {
+            consolidate(&mut members);
+            Ok(())
+        },
+    )?;
     if members.iter().any(|(_, count)| *count != 1) || pairs.iter().any(|(_, count)| *count < 1) {
         return Err(broken("a row or pair was counted wrongly"));
     }
-    let mut members: Vec<Membership> = members.into_iter().map(|(member, _)| member).collect();
-    let mut resolved = Resolved::default();
+    let rows: Vec<_> = members.iter().map(|(member, _)| (member.content, member.place)).collect();
+    let ((pairs, exact), (members, clusters)) =
+        side_by_side(|| pairs_of(rows, pairs), || members_of(members))?;
+    let gone = members.iter().filter(|member| member.place != member.survivor);
+    let mut gone: Vec<Place> = gone.map(|member| member.place).collect();
+    gone.sort_unstable();
+    Ok(Resolved { members, pairs, gone, exact, clusters })
+}
 
+fn broken(what: &str) -> Error {
+    Error::bug(format!("clusters do not add up: {what}"))
+}
+
+/// Every pair, by places, and how many rows repeat the content of a lesser place.
+fn pairs_of(
+    mut rows: Vec<(ContentId, Place)>,
+    resembling: Vec<(Resembling, isize)>,
+) -> Result<(Vec<Pair>, u64)> {
+    rows.sort_unstable();
     // The least place of every content, and its copies as pairs.
-    members.sort_unstable_by_key(|member| (member.content, member.place));
     let mut leasts: Vec<(ContentId, Place)> = Vec::new();
-    for copies in members.chunk_by(|a, b| a.content == b.content) {
+    let (mut pairs, mut exact) = (Vec::new(), 0);
+    for copies in rows.chunk_by(|a, b| a.0 == b.0) {
         let Some((least, others)) = copies.split_first() else { continue };
-        leasts.push((least.content, least.place));
-        resolved.exact += others.len() as u64;
-        let pair = |other: &Membership| Pair { one: least.place, other: other.place, resemblance: WHOLE };
-        resolved.pairs.extend(others.iter().map(pair));
+        leasts.push(*least);
+        exact += others.len() as u64;
+        pairs.extend(others.iter().map(|other| Pair { one: least.1, other: other.1, resemblance: WHOLE }));
     }
     let least_of = |content: ContentId| {
         let at = leasts.binary_search_by_key(&content, |(content, _)| *content);
         at.ok().and_then(|at| leasts.get(at)).map(|(_, place)| *place)
     };
-    for (Resembling { one, other, resemblance }, _) in pairs {
+    for (Resembling { one, other, resemblance }, _) in resembling {
         let (Some(one), Some(other)) = (least_of(one), least_of(other)) else {
             return Err(broken("a pair stands outside of every cluster"));
         };
-        resolved.pairs.push(Pair { one: one.min(other), other: one.max(other), resemblance });
+        pairs.push(Pair { one: one.min(other), other: one.max(other), resemblance });
     }
-    resolved.pairs.sort_unstable();
+    pairs.sort_unstable();
+    Ok((pairs, exact))
+}
 
-    members.sort_unstable_by_key(|member| (member.cluster, member.place));
-    for cluster in members.chunk_by(|a, b| a.cluster == b.cluster) {
-        let Some(least) = cluster.first() else { continue };
+/// Every row of every cluster, by (survivor, place), and how many clusters there are.
+fn members_of(mut rows: Vec<(Membership, isize)>) -> Result<(Vec<Member>, u64)> {
+    rows.sort_unstable_by_key(|(member, _)| (member.cluster, member.place));
+    let (mut members, mut clusters) = (Vec::with_capacity(rows.len()), 0);
+    for cluster in rows.chunk_by(|(a, _), (b, _)| a.cluster == b.cluster) {
+        let Some((least, _)) = cluster.first() else { continue };
         if cluster.len() < 2 {
             return Err(broken("a cluster of one row"));
         }
         let size = u32::try_from(cluster.len()).unwrap_or(u32::MAX);
-        let member = |member: &Membership| Member { survivor: least.place, place: member.place, size };
-        resolved.members.extend(cluster.iter().map(member));
-        resolved.clusters += 1;
+        let member =
+            |(member, _): &(Membership, isize)| Member { survivor: least.place, place: member.place, size };
+        members.extend(cluster.iter().map(member));
+        clusters += 1;
     }
-    resolved.members.sort_unstable();
-    let gone = resolved.members.iter().filter(|member| member.place != member.survivor);
-    resolved.gone = gone.map(|member| member.place).collect();
-    resolved.gone.sort_unstable();
-    Ok(resolved)
+    members.sort_unstable();
+    Ok((members, clusters))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::resolve::{Resolved, resolve};
 use super::settings::Settings;
 use super::wire::build;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Note, Place};
 use crate::sink::keep_list::{Counts, KeepList, ListFile, Lists, kept_rows};
 use crate::source::open::Files;
@@ -54,12 +54,8 @@ pub fn execute(job: &Arc<Job>, stop: &Stop) -> Result<Outcome> {
     };
     let in_flight = found.in_flight;
     let (resolved, faults) = gathered(found)?;
-    let list = std::thread::scope(|scope| {
-        let settled = scope.spawn(|| job.change.as_ref().map_or(Ok(()), |change| change.store.settle()));
-        let list = written(job, &resolved, &faults);
-        settled.join().map_err(|_| Error::bug("the thread that settles the state panicked"))??;
-        list
-    })?;
+    let settle = || job.change.as_ref().map_or(Ok(()), |change| change.store.settle());
+    let ((), list) = workers::side_by_side(settle, || written(job, &resolved, &faults))?;
     if let Some(change) = &job.change {
         change.commit(&list)?;
     }

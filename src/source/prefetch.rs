@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use timely::scheduling::SyncActivator;
 
-/// Items in the channel; one more is in the making.
+/// Items in the channel of [`Prefetch::start`]; one more is in the making. They are large.
 const AHEAD: usize = 2;
 
 /// What a look into the channel finds.
@@ -38,7 +38,7 @@ impl<T: Send + 'static> Prefetch<T> {
     where
         I: Iterator<Item = Result<T>> + Send + 'static,
     {
-        Self::work(name, stop, wake, move |give| {
+        Self::work(name, AHEAD, stop, wake, move |give| {
             for item in items {
                 give(item?)?;
             }
@@ -46,15 +46,16 @@ impl<T: Send + 'static> Prefetch<T> {
         })
     }
 
-    /// As [`start`](Self::start), for work that gives items away as it goes. Giving fails once nobody wants more.
+    /// As [`start`](Self::start), for work that gives items away as it goes, `ahead` of which wait. Giving fails once nobody
+    /// wants more.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the system has no thread left.
-    pub(crate) fn work<W>(name: &str, stop: &Stop, wake: SyncActivator, work: W) -> Result<Self>
+    pub(crate) fn work<W>(name: &str, ahead: usize, stop: &Stop, wake: SyncActivator, work: W) -> Result<Self>
     where
         W: FnOnce(&mut dyn FnMut(T) -> Result<()>) -> Result<()> + Send + 'static,
     {
-        let (sender, receiver) = sync_channel(AHEAD);
+        let (sender, receiver) = sync_channel(ahead);
         let stop = stop.clone();
         let body = move || {
             let mut gone = false;

@@ -24,7 +24,9 @@ pub(crate) const BEFORE: Epoch = 0;
 pub(crate) const NOW: Epoch = 1;
 
 /// Results that go on at a time.
-const BATCH: usize = 1024;
+const BATCH: usize = 512;
+/// Batches that wait, so that neither side wakes the other for each.
+const AHEAD: usize = 8;
 
 /// What such an operator does.
 pub(crate) trait Gather: Send + 'static {
@@ -109,7 +111,7 @@ impl<T: ExchangeData> Working<T> {
     }
 
     fn start(&mut self, work: impl FnOnce(&mut Give<'_, T>) -> Result<()> + Send + 'static) {
-        let started = Prefetch::work(&self.name, &self.stop, self.wake.clone(), move |send| {
+        let started = Prefetch::work(&self.name, AHEAD, &self.stop, self.wake.clone(), move |send| {
             let mut give = Give { epoch: NOW, batch: Vec::new(), send };
             work(&mut give)?;
             give.flush()

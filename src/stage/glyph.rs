@@ -4,6 +4,7 @@
 //! search per character; four bytes per code point of the basic plane, filled once, cost a load.
 
 use crate::model::normal::decoded;
+use crate::workers::{cores, in_parallel};
 use std::sync::LazyLock;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
@@ -29,7 +30,18 @@ pub const WORD: u8 = LETTER | DIGIT | MARK;
 
 const PLANE: u32 = 0x1_0000;
 
-static TABLE: LazyLock<Box<[Glyph]>> = LazyLock::new(|| (0..PLANE).map(Glyph::of).collect());
+/// Code points that are computed at a time: all workers wait for the table.
+const BLOCK: u32 = 0x400;
+
+static TABLE: LazyLock<Box<[Glyph]>> = LazyLock::new(|| {
+    let starts: Vec<u32> = (0..PLANE).step_by(BLOCK as usize).collect();
+    let block = |at: usize| {
+        let start = starts.get(at).copied().unwrap_or(PLANE);
+        Ok((start..start + BLOCK).map(Glyph::of).collect::<Vec<_>>())
+    };
+    let blocks = in_parallel(starts.len(), cores(), block);
+    blocks.map_or_else(|_| (0..PLANE).map(Glyph::of).collect(), |blocks| blocks.concat().into())
+});
 
 /// A character: its classes in the lowest byte, its lower-case letter above.
 #[derive(Clone, Copy)]

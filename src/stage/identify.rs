@@ -114,8 +114,9 @@ impl Selector {
 fn sample_of(text: &str, most: usize, sample: &mut String) {
     sample.clear();
     // Bytes stand in for characters, scaled by the width of the first ones: exact counts are not worth a pass.
-    let head = text.chars().take(32).map(char::len_utf8).sum::<usize>();
-    let width = head.div_ceil(text.chars().take(32).count().max(1)).max(1);
+    let (chars, head) =
+        text.chars().take(32).fold((0, 0), |(chars, bytes), c| (chars + 1, bytes + c.len_utf8()));
+    let width = head.div_ceil(chars.max(1)).max(1);
     let bytes = most * width;
     if text.len() <= bytes {
         push_line(text, sample);
@@ -143,15 +144,13 @@ fn boundary(text: &str, mut at: usize) -> usize {
 }
 
 fn push_line(text: &str, line: &mut String) {
-    for piece in text.split_inclusive(['\n', '\r']) {
-        match piece.strip_suffix(['\n', '\r']) {
-            Some(piece) => {
-                line.push_str(piece);
-                line.push(' ');
-            }
-            None => line.push_str(piece),
-        }
+    let mut from = 0;
+    for end in memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()) {
+        line.push_str(text.get(from..end).unwrap_or_default());
+        line.push(' ');
+        from = end + 1;
     }
+    line.push_str(text.get(from..).unwrap_or_default());
 }
 
 /// Wires the stage; the contract is on the module page.

@@ -209,7 +209,7 @@ impl Gather for Ask {
                 }
             }
         }
-        ctx.tables.store.add("admitted", admitted.finish(false)?);
+        ctx.tables.store.add("admitted", admitted.finish()?);
         ctx.tables.store.add("scored", taken_back.finish()?.into_run(ctx.tables.store.path())?);
         ctx.tables.store.add("again", retried.finish()?.into_run(ctx.tables.store.path())?);
         Ok(())

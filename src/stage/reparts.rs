@@ -137,7 +137,7 @@ impl Gather for Reparts {
                 new.into_iter().filter(|(_, count)| *count == 1).map(|(row, _)| row).collect();
             decide(&ctx, shard, &old, &new, out)?;
         }
-        ctx.tables.store.add("selected", run.finish(false)?);
+        ctx.tables.store.add("selected", run.finish()?);
         Ok(())
     }
 }

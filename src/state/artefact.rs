@@ -319,8 +319,8 @@ fn assemble(path: &Path, rows: RunWriter, notes: RunWriter, read: BTreeMap<Strin
     let failed = |cause| away("artefact not written", path, cause);
     let width = |writer: &RunWriter| writer.width();
     let widths = (width(&rows), width(&notes));
-    let (rows, rows_meta) = rows.finish(false)?;
-    let (notes, _) = notes.finish(false)?;
+    let (rows, rows_meta) = rows.finish()?;
+    let (notes, _) = notes.finish()?;
     let mut file = if let Some((bytes, _)) = rows.packed() {
         let mut file = File::create(&temporary).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;

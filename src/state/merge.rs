@@ -144,17 +144,12 @@ impl Merge {
     ///
     /// # Errors
     /// Damage, or a disk that fails or is full.
-    pub(crate) fn write(
-        mut self,
-        key: usize,
-        path: PathBuf,
-        durable: bool,
-    ) -> Result<(Run, Option<RunMeta>)> {
+    pub(crate) fn write(mut self, key: usize, path: PathBuf) -> Result<(Run, Option<RunMeta>)> {
         let mut writer = RunWriter::new(key, path);
         while self.next()? {
             writer.push(&self.key, self.count)?;
         }
-        writer.finish(durable)
+        writer.finish()
     }
 }
 

@@ -324,11 +324,11 @@ impl RunWriter {
         Ok(())
     }
 
-    /// The run; `durable` waits until the disk has it. A small one is in memory still.
+    /// The run. A small one is in memory still, and nobody waits for the disk.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
-    pub(crate) fn finish(mut self, durable: bool) -> Result<(Run, Option<RunMeta>)> {
+    pub(crate) fn finish(mut self) -> Result<(Run, Option<RunMeta>)> {
         self.end_block()?;
         let Self { width, path, file, bytes, rows, index, .. } = self;
         let Some(mut file) = file else {
@@ -337,10 +337,7 @@ impl RunWriter {
         let failed = |cause| away("run not written", &path, cause);
         let packed = index_bytes(&index);
         file.write_all(&packed).map_err(failed)?;
-        let file = file.into_inner().map_err(|cause| failed(cause.into()))?;
-        if durable {
-            file.sync_all().map_err(failed)?;
-        }
+        drop(file.into_inner().map_err(|cause| failed(cause.into()))?);
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let meta = RunMeta { file: name, offset: 0, rows, width, check: xxh3_128(&packed) };
         let file = File::open(&path).map_err(failed)?;

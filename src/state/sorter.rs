@@ -122,7 +122,7 @@ impl Sorter {
         if !open.is_empty() {
             writer.push(&open, sum)?;
         }
-        let (run, _) = writer.finish(false)?;
+        let (run, _) = writer.finish()?;
         self.rows.clear();
         Ok((run, path))
     }
@@ -179,7 +179,7 @@ impl Sorted {
     /// # Errors
     /// A disk that fails or is full.
     pub(crate) fn into_run(self, path: PathBuf) -> Result<(Run, Option<RunMeta>)> {
-        self.read()?.write(self.key, path, false)
+        self.read()?.write(self.key, path)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::points::reached;
 use crate::sink::file::{away, sync_file, sync_folder};
 use crate::sink::names::hex;
+use crate::workers::joined;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
@@ -267,7 +268,7 @@ impl Store {
         next.tables.clone_from(&self.base.tables);
         let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(merging) = merging {
-            let merged = merging.join().map_err(|_| Error::bug("merging panicked"))??;
+            let merged = joined(merging.join())??;
             let mut gone: BTreeMap<String, (BTreeSet<usize>, Vec<RunMeta>)> = BTreeMap::new();
             for (table, inputs, one) in merged {
                 let (all, ones) = gone.entry(table).or_default();
@@ -403,8 +404,9 @@ impl Store {
 /// Merges runs into one of a file of its own.
 fn merged(inputs: &[Arc<Run>], path: PathBuf) -> Result<RunMeta> {
     let width = inputs.first().map_or(COUNT + 1, |run| run.width());
-    let (run, meta) = Merge::new(inputs, &[], 64)?.write(width - COUNT, path.clone(), true)?;
+    let (run, meta) = Merge::new(inputs, &[], 64)?.write(width - COUNT, path.clone())?;
     if let Some(meta) = meta {
+        sync_file(&path)?;
         return Ok(meta);
     }
     let (bytes, check) = run.packed().unwrap_or_default();

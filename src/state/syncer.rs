@@ -3,8 +3,8 @@
 //! **Why**: a disk takes milliseconds to say that it has a file, often with every core idle, and nobody needs to know before
 //! the state names that file. So the work is queued here, and the commit waits for all of it.
 
-use crate::error::{Error, Result};
-use crate::workers::told;
+use crate::error::Result;
+use crate::workers::joined;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -54,9 +54,7 @@ impl Syncer {
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some((queue, thread)) = thread {
             drop(queue);
-            thread
-                .join()
-                .map_err(|panic| Error::bug(format!("thread panicked: name=sync, {}", told(&*panic))))??;
+            joined(thread.join())??;
         }
         left.into_iter().try_for_each(|work| work())
     }
@@ -84,7 +82,7 @@ mod tests {
             let done = Arc::clone(&done);
             move || {
                 assert_eq!(done.swap(at + 1, Ordering::SeqCst), at);
-                if at == 2 { Err(Error::unavailable("disk full")) } else { Ok(()) }
+                if at == 2 { Err(crate::error::Error::unavailable("disk full")) } else { Ok(()) }
             }
         };
         (0..2).for_each(|at| syncer.later(next(at)));

@@ -33,7 +33,7 @@ fn written(folder: &std::path::Path, number: usize, rows: &Rows, repeat: usize) 
         let key = [key.as_slice(), &vec![7; 6 * repeat]].concat();
         writer.push(&key, *count).expect("written");
     }
-    Arc::new(writer.finish(true).expect("written").0)
+    Arc::new(writer.finish().expect("written").0)
 }
 
 fn rows() -> impl Strategy<Value = Rows> {
@@ -105,7 +105,7 @@ fn large_runs_lie_in_files_and_a_flipped_byte_is_told() {
     for i in 0..400_000u64 {
         writer.push(&(i * 3).to_be_bytes(), 1).expect("written");
     }
-    let (run, meta) = writer.finish(true).expect("written");
+    let (run, meta) = writer.finish().expect("written");
     let meta = meta.expect("in a file");
     assert_eq!(std::fs::metadata(&path).expect("there").len(), meta.bytes());
     drop(run);

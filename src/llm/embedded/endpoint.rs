@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::llm::models::{Cache, MINILM, MINILM_TOKENIZER, Model, SMOLLM2};
 use crate::llm::{Ask, Endpoint, Offers, Pending, Refusal, Reply, Role};
 use crate::model::Lang;
-use crate::workers::told;
+use crate::workers::side_by_side;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,20 +49,16 @@ impl Embedded {
     ) -> Result<Arc<dyn Endpoint>> {
         let needs = |some: &[Role]| some.iter().any(|role| roles.contains(role));
         // Reading and unpacking is most of a short run: the largest model on a thread of its own.
-        let (translator, lm, embedder) = std::thread::scope(|scope| {
-            let lm =
-                scope.spawn(|| needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose());
+        let lm = || needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose();
+        let (lm, (translator, embedder)) = side_by_side(lm, || {
             let translator = needs(&[Role::Translate, Role::Localize])
                 .then(|| Translator::open(cache, roles, folders))
-                .transpose();
+                .transpose()?;
             let embedder = needs(MINILM.roles)
                 .then(|| Embedder::open(&cache.path_of(&MINILM)?, &cache.path_of(&MINILM_TOKENIZER)?))
-                .transpose();
-            (translator, lm.join(), embedder)
-        });
-        let (translator, embedder) = (translator?, embedder?);
-        let lm =
-            lm.map_err(|panic| Error::bug(format!("language model not opened: {}", told(&*panic))))??;
+                .transpose()?;
+            Ok((translator, embedder))
+        })?;
         let named = |name: &str, version: &str, model: &Model| {
             format!("embedded:{name}-{version}@{}", model.sha256.get(..8).unwrap_or_default())
         };

@@ -14,6 +14,7 @@ use crate::sink::part::failed;
 use crate::source::ids::for_each_id;
 use crate::source::shard::Survey;
 use crate::source::{ColumnSettings, Open, Shard};
+use crate::workers::side_by_side;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -67,12 +68,8 @@ impl Lists<'_> {
         out: &[Place],
     ) -> Result<(Vec<ListFile>, u64)> {
         let (kept, ids, derived) = self.kept(members, out)?;
-        let (clusters, pairs) = std::thread::scope(|scope| {
-            let pairs = scope.spawn(|| self.pairs(pairs, &ids));
-            let clusters = self.clusters(members, &ids);
-            (clusters, pairs.join().map_err(|_| Error::bug("the writer of pairs panicked")))
-        });
-        Ok((vec![kept, clusters?, pairs??], derived))
+        let (pairs, clusters) = side_by_side(|| self.pairs(pairs, &ids), || self.clusters(members, &ids))?;
+        Ok((vec![kept, clusters, pairs], derived))
     }
 
     /// Ids are read here, and written on a thread a few steps behind.
@@ -82,19 +79,15 @@ impl Lists<'_> {
             "kept",
             &[("id", DataType::Utf8), ("shard", DataType::Utf8), ("row", DataType::Int64)],
         )?;
-        std::thread::scope(|scope| {
-            let (steps, come) = std::sync::mpsc::sync_channel::<Step<'_>>(2);
-            let writer = scope.spawn(move || {
-                come.into_iter().try_for_each(|step| table.kept(step))?;
-                table.finish()
-            });
-            let found = self.ids(members, out, |step| steps.send(step).is_ok());
-            drop(steps);
-            let (stored, rows) =
-                writer.join().map_err(|_| Error::bug("the writer of kept rows panicked"))??;
-            let (ids, derived) = found?;
-            Ok((ListFile::list("kept.parquet", stored, rows), ids, derived))
-        })
+        let (steps, come) = std::sync::mpsc::sync_channel::<Step<'_>>(2);
+        let write = move || {
+            come.into_iter().try_for_each(|step| table.kept(step))?;
+            table.finish()
+        };
+        // Moved in: the writer ends once nobody gives any more.
+        let read = move || self.ids(members, out, |step| steps.send(step).is_ok());
+        let ((stored, rows), (ids, derived)) = side_by_side(write, read)?;
+        Ok((ListFile::list("kept.parquet", stored, rows), ids, derived))
     }
 
     /// Reads ids: gives those of rows that stay, and gives back those of rows in clusters and how many have none. `give` says

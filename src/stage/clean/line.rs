@@ -135,15 +135,20 @@ fn without_letters(content: &str, ended: bool, glyphs: Glyphs) -> bool {
 
 /// Mostly links and mail.
 fn is_address(content: &str) -> bool {
-    if !content.contains("://") && !content.contains("www.") && !content.contains('@') {
+    if !has_address(content) {
         return false;
     }
-    let address: usize = content
-        .split_whitespace()
-        .filter(|word| word.contains("://") || word.contains("www.") || word.contains('@'))
-        .map(str::len)
-        .sum();
+    let address: usize = content.split_whitespace().filter(|word| has_address(word)).map(str::len).sum();
     address * 2 >= content.len()
+}
+
+/// Whether `://`, `www.` or `@` stands in it: found by the rarest byte of each.
+fn has_address(content: &str) -> bool {
+    let bytes = content.as_bytes();
+    let around = |at: usize| bytes.split_at_checked(at).unwrap_or_default();
+    memchr::memchr(b'@', bytes).is_some()
+        || memchr::memchr_iter(b':', bytes).any(|at| around(at).1.starts_with(b"://"))
+        || memchr::memchr_iter(b'.', bytes).any(|at| around(at).0.ends_with(b"www"))
 }
 
 /// `- entry`, `• entry`, `1. entry`, `(a) entry`, `① entry`.
@@ -163,19 +168,39 @@ fn is_item(content: &str) -> bool {
 /// Up to three letters or digits, then `.`, `)` or the like.
 fn marker(content: &str) -> bool {
     let mut chars = content.chars();
-    for count in 0..4 {
-        match chars.next() {
-            Some(c) if c.is_alphanumeric() => {}
-            Some('.' | ')' | '）' | '、' | '．') => return count > 0 && chars.next().is_some(),
-            _ => return false,
-        }
-    }
-    false
+    // Hardly any line has such a mark so early, and classes cost a search.
+    let Some(count) = chars.by_ref().take(4).position(|c| matches!(c, '.' | ')' | '）' | '、' | '．'))
+    else {
+        return false;
+    };
+    count > 0 && chars.next().is_some() && content.chars().take(count).all(char::is_alphanumeric)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// One character after the other.
+    fn plain_marker(content: &str) -> bool {
+        let mut chars = content.chars();
+        for count in 0..4 {
+            match chars.next() {
+                Some(c) if c.is_alphanumeric() => {}
+                Some('.' | ')' | '）' | '、' | '．') => return count > 0 && chars.next().is_some(),
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_and_markers_are_told_as_by_plain_looks(text in "[:/w.@a1)é、 ]{0,9}") {
+            prop_assert_eq!(has_address(&text), ["://", "www.", "@"].iter().any(|part| text.contains(part)));
+            prop_assert_eq!(marker(&text), plain_marker(&text));
+        }
+    }
 
     fn kind(content: &str) -> Kind {
         kind_of(content, content.chars().count(), ".!?…。", false, Glyphs::get()).0

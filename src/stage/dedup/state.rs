@@ -2,7 +2,7 @@
 
 use super::cluster::{Clustered, cluster};
 use super::clusters::{Membership, Resembling};
-use super::durable::{Durable, Stored, durable_cluster, standing};
+use super::durable::{Durable, Stored, durable_cluster, standing_members, standing_pairs};
 use super::settings::DedupSettings;
 use super::sketch::Node;
 use crate::error::Result;
@@ -10,6 +10,7 @@ use crate::model::{Epoch, FragmentRow, Lang, Note, Place, Reason, Signature, Sig
 use crate::stage::by_key::consolidate;
 use crate::stage::verdicts::Verdicts;
 use crate::state::codec::{self, Codec, PLACE};
+use crate::workers::side_by_side;
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
@@ -69,14 +70,23 @@ impl DurableDedup {
     /// rows or more, and the verified pairs, once each.
     ///
     /// # Errors
-    /// As [`standing`].
+    /// As [`standing_members`].
     pub(crate) fn clusters(&self) -> Result<(Vec<Membership>, Vec<Resembling>)> {
-        let (mut members, mut pairs) = (Vec::new(), Vec::new());
-        let member = |cluster, content, Member { place, .. }: Member| {
-            members.push(Membership { cluster, content, place });
+        let pairs = || {
+            let mut pairs = Vec::new();
+            standing_pairs(&self.0, |(one, other, resemblance)| {
+                pairs.push(Resembling { one, other, resemblance });
+            })?;
+            Ok(pairs)
         };
-        let pair = |(one, other, resemblance)| pairs.push(Resembling { one, other, resemblance });
-        standing(&self.0, member, pair)?;
+        let members = || {
+            let mut members = Vec::new();
+            standing_members(&self.0, |cluster, content, Member { place, .. }: Member| {
+                members.push(Membership { cluster, content, place });
+            })?;
+            Ok(members)
+        };
+        let (pairs, members) = side_by_side(pairs, members)?;
         Ok((members, pairs))
     }
 }

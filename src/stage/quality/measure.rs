@@ -276,7 +276,7 @@ fn is_broken(before: char, c: char) -> bool {
 /// The hash of a word and one more character, whatever its case.
 #[inline]
 fn extended(hash: u64, glyph: Glyph) -> u64 {
-    (hash ^ u64::from(glyph.lower())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    plain::grown(hash, u64::from(glyph.lower()))
 }
 
 /// The hash of a whole word, whatever its case.

@@ -36,12 +36,18 @@ pub(super) fn run(bytes: &[u8], mut at: usize) -> Run {
         run.length += length;
         at += length;
         if length > 0 {
-            run.hash = (run.hash ^ ((eight | (0x20 * ONES)) & mask)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            run.hash = grown(run.hash, (eight | (0x20 * ONES)) & mask);
         }
         if length < EIGHT {
             return run;
         }
     }
+}
+
+/// The hash of a word, not mixed yet, that goes on with these lower-case letters: eight bytes, or one character.
+#[inline]
+pub(super) fn grown(hash: u64, letters: u64) -> u64 {
+    (hash ^ letters).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The bytes from `at` on; zeros past the end.

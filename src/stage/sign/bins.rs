@@ -30,7 +30,7 @@ pub(super) struct Bins {
 pub(super) struct Minima {
     /// Round (high half) and rank of the band lanes.
     pub(super) lanes: Vec<u64>,
-    /// Rank in the sketch lanes; [`EMPTY`] where no shingle fell.
+    /// Rank in the sketch lanes; [`EMPTY`] where no shingle fell. Signing puts nibbles in their stead at last.
     pub(super) sketch: Vec<u32>,
 }
 

@@ -92,51 +92,55 @@ impl Words {
     /// Appends the buckets of all n-grams of a token between its marks, but for the marks alone: of those that begin at the
     /// same character the shorter ones first.
     fn ngrams_of(&self, marked: &[u8], buckets: &mut Vec<u32>) {
-        let (least, most) = (*self.lengths.start(), *self.lengths.end());
-        if (least, most) == (2, 4) {
-            self.two_to_four(marked, buckets);
-            return;
-        }
-        let mut from = 0;
-        while let Some(first) = marked.get(from) {
-            let (mut hash, mut end) = (SEED, from);
-            for length in 1..=most {
-                let Some(lead) = marked.get(end) else { break };
-                let next = marked.len().min(end + width(*lead));
-                hash = extended(hash, &marked[end..next]);
-                end = next;
-                let a_mark = length == 1 && (from == 0 || end == marked.len());
-                if length >= least && !a_mark {
-                    buckets.push(self.ngrams.bucket(hash));
-                }
-            }
-            from += width(*first);
+        if self.lengths == (2..=4) {
+            two_to_four(&self.ngrams, marked, buckets);
+        } else {
+            of_lengths(&self.ngrams, &self.lengths, marked, buckets);
         }
     }
+}
 
-    /// The same for the lengths that models are trained with: four n-grams grow by each character, side by side.
-    fn two_to_four(&self, marked: &[u8], buckets: &mut Vec<u32>) {
-        let bucket = |hash| self.ngrams.bucket(hash);
-        // Of n-grams that begin one, two and three characters before the next one; and the shorter one of the last.
-        let (mut one, mut two, mut three, mut shorter) = (SEED, SEED, SEED, SEED);
-        let (mut at, mut count) = (0, 0);
-        while let Some(lead) = marked.get(at) {
-            let next = marked.len().min(at + width(*lead));
-            let [first, second, third, fourth] = marked[at..next]
-                .iter()
-                .fold([SEED, one, two, three], |all, byte| all.map(|hash| grown(hash, *byte)));
-            if count >= 3 {
-                buckets.extend([bucket(shorter), bucket(three), bucket(fourth)]);
+/// [`Words::ngrams_of`] for any lengths.
+fn of_lengths(ngrams: &Ngrams, lengths: &RangeInclusive<usize>, marked: &[u8], buckets: &mut Vec<u32>) {
+    let mut from = 0;
+    while let Some(first) = marked.get(from) {
+        let (mut hash, mut end) = (SEED, from);
+        for length in 1..=*lengths.end() {
+            let Some(lead) = marked.get(end) else { break };
+            let next = marked.len().min(end + width(*lead));
+            hash = extended(hash, &marked[end..next]);
+            end = next;
+            let a_mark = length == 1 && (from == 0 || end == marked.len());
+            if lengths.contains(&length) && !a_mark {
+                buckets.push(ngrams.bucket(hash));
             }
-            (shorter, one, two, three) = (two, first, second, third);
-            (at, count) = (next, count + 1);
         }
+        from += width(*first);
+    }
+}
+
+/// The same for the lengths that models are trained with: four n-grams grow by each character, side by side.
+fn two_to_four(ngrams: &Ngrams, marked: &[u8], buckets: &mut Vec<u32>) {
+    let bucket = |hash| ngrams.bucket(hash);
+    // Of n-grams that begin one, two and three characters before the next one; and the shorter one of the last.
+    let (mut one, mut two, mut three, mut shorter) = (SEED, SEED, SEED, SEED);
+    let (mut at, mut count) = (0, 0);
+    while let Some(lead) = marked.get(at) {
+        let next = marked.len().min(at + width(*lead));
+        let [first, second, third, fourth] = marked[at..next]
+            .iter()
+            .fold([SEED, one, two, three], |all, byte| all.map(|hash| grown(hash, *byte)));
         if count >= 3 {
-            buckets.extend([bucket(shorter), bucket(three)]);
+            buckets.extend([bucket(shorter), bucket(three), bucket(fourth)]);
         }
-        if count >= 2 {
-            buckets.push(bucket(two));
-        }
+        (shorter, one, two, three) = (two, first, second, third);
+        (at, count) = (next, count + 1);
+    }
+    if count >= 3 {
+        buckets.extend([bucket(shorter), bucket(three)]);
+    }
+    if count >= 2 {
+        buckets.push(bucket(two));
     }
 }
 
@@ -180,5 +184,48 @@ fn width(lead: u8) -> usize {
         0xc0..0xe0 => 2,
         0xe0..0xf0 => 3,
         0xf0.. => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Character after character, as the paper has it: every n-gram is hashed from its start.
+    fn plainly(ngrams: &Ngrams, lengths: &RangeInclusive<usize>, marked: &str) -> Vec<u32> {
+        let all: Vec<String> = marked.chars().map(String::from).collect();
+        let mut found = Vec::new();
+        for from in 0..all.len() {
+            for length in lengths.clone().filter(|length| from + length <= all.len()) {
+                let ngram = all[from..from + length].concat();
+                if length > 1 || !["<", ">"].contains(&ngram.as_str()) {
+                    found.push(ngrams.bucket(extended(SEED, ngram.as_bytes())));
+                }
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn ngrams_are_hashed_side_by_side_as_one_by_one(
+            token in "[a-zé潮😀ض]{1,8}|[^<>\\s]{1,5}",
+            least in 1..5_usize,
+            more in 0..4_usize,
+        ) {
+            let ngrams = Ngrams::new(std::iter::empty(), 2_000_000, 0);
+            let marked = format!("<{token}>");
+            for lengths in [2..=4, least..=least + more] {
+                let mut found = Vec::new();
+                of_lengths(&ngrams, &lengths, marked.as_bytes(), &mut found);
+                prop_assert_eq!(&found, &plainly(&ngrams, &lengths, &marked));
+                if lengths == (2..=4) {
+                    found.clear();
+                    two_to_four(&ngrams, marked.as_bytes(), &mut found);
+                    prop_assert_eq!(&found, &plainly(&ngrams, &lengths, &marked));
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,6 @@ use crate::stage::dedup::table::KEY_BITS;
 use crate::stage::gather::{Gather, Give};
 use crate::state::sorter::Sorter;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// What a band gives or takes back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,9 +65,13 @@ impl Gather for Bands {
             }
             old.clear();
             bands.find(&key, |row, count| old.push((node_in(row), count)))?;
+            // Nearly every band: nobody is met there, and one is no crowd.
+            if old.is_empty() && matches!(changes.as_slice(), [(_, 1)]) {
+                continue;
+            }
             band(&ctx, &old, &changes, &mut sketches, out)?;
         }
-        ctx.tables.store.add(&ctx.name("bands"), run.finish(false)?);
+        ctx.tables.store.add(&ctx.name("bands"), run.finish()?);
         Ok(())
     }
 }
@@ -86,18 +89,25 @@ fn band(
     sketches: &mut Sketches,
     out: &mut Give<'_, BandOut>,
 ) -> Result<()> {
-    let mut members: BTreeMap<u64, (i32, i32)> =
-        old.iter().map(|(node, count)| (*node, (*count, *count))).collect();
-    for (node, count) in changes {
-        members.entry(*node).or_default().1 += count;
-    }
-    let sizes = members.values().fold((0, 0), |(old, new), (was, is)| (old + was.max(&0), new + is.max(&0)));
+    let stood = old.iter().map(|(node, count)| (*node, (*count, *count)));
+    let mut members: Vec<(u64, (i32, i32))> =
+        stood.chain(changes.iter().map(|(node, count)| (*node, (0, *count)))).collect();
+    members.sort_unstable_by_key(|(node, _)| *node);
+    members.dedup_by(|(next, counts), (node, sums)| {
+        let same = next == node;
+        if same {
+            *sums = (sums.0 + counts.0, sums.1 + counts.1);
+        }
+        same
+    });
+    let add = |sizes: (i32, i32), (was, is): (i32, i32)| (sizes.0 + was.max(0), sizes.1 + is.max(0));
+    let sizes = members.iter().fold((0, 0), |sizes, (_, counts)| add(sizes, *counts));
     let whole = i32::try_from(ctx.settings.whole_band.max(2)).unwrap_or(i32::MAX);
     let (was_crowd, is_crowd) = (sizes.0 > whole, sizes.1 > whole);
     // Pairs of a small band, before and after; where both are small, only what a change touches.
     let touched = |was: i32, is: i32| (was > 0) != (is > 0);
-    for (a, (was_a, is_a)) in &members {
-        for (b, (was_b, is_b)) in members.range((std::ops::Bound::Excluded(*a), std::ops::Bound::Unbounded)) {
+    for (at, (a, (was_a, is_a))) in members.iter().enumerate() {
+        for (b, (was_b, is_b)) in members.iter().skip(at + 1) {
             if was_crowd && is_crowd {
                 break;
             }

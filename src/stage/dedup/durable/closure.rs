@@ -146,7 +146,7 @@ impl<R: Stored> Gather for Closure<R> {
                 }
             }
         }
-        ctx.tables.store.add(&ctx.name("edges"), run.finish(false)?);
+        ctx.tables.store.add(&ctx.name("edges"), run.finish()?);
         Ok(())
     }
 }

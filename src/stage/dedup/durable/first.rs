@@ -6,7 +6,7 @@
 
 use super::closure::Closed;
 use super::labels::{Labelled, pair};
-use super::{Durable, NODE, Node, Stored, node_of};
+use super::{Durable, NODE, Node, Stored, apart, node_of};
 use crate::error::{Error, Result};
 use crate::model::Epoch;
 use crate::stage::dedup::components::label;
@@ -30,9 +30,9 @@ pub(super) fn first<'s, R: Stored>(
     by_node: impl Fn(Node) -> u64 + Copy + 'static,
 ) -> (VecCollection<'s, Epoch, (Node, R)>, VecCollection<'s, Epoch, (Node, R)>) {
     let stop = &ctx.stop;
-    let edges = closed.clone().flat_map(|out| match out {
-        Closed::Edge(a, b) => Some((a, b)),
-        _ => None,
+    let (edges, closed) = apart(closed, |out| match out {
+        Closed::Edge(a, b) => Ok((a, b)),
+        other => Err(other),
     });
     let labels = gathered(&ctx.name("union"), edges, |_| 0, stop, Union::new(ctx));
     gathered(&ctx.name("labels"), labels.clone(), move |(node, _)| by_node(*node), stop, Labelled::new(ctx));
@@ -43,15 +43,10 @@ pub(super) fn first<'s, R: Stored>(
     let rows = gathered(&ctx.name("meet"), met, move |met| by_node(met.node()), stop, Meet::new(ctx));
     let elected =
         gathered(&ctx.name("elect"), rows, move |(label, ..)| by_node(*label), stop, Elect::new(ctx));
-    let survivors = elected.clone().flat_map(|out| match out {
-        Elected::Survivor(node, row) => Some((node, row)),
-        Elected::Near(..) => None,
-    });
-    let near = elected.flat_map(|out| match out {
-        Elected::Near(node, row) => Some((node, row)),
-        Elected::Survivor(..) => None,
-    });
-    (survivors, near)
+    apart(elected, |out| match out {
+        Elected::Survivor(node, row) => Ok((node, row)),
+        Elected::Near(node, row) => Err((node, row)),
+    })
 }
 
 fn once(diff: isize) -> Result<()> {

@@ -52,8 +52,9 @@ use labels::Labelled;
 use members::{Members, Stood};
 use nodes::{NodeOut, Nodes};
 use pairs::{PairIn, Pairs};
-pub(crate) use standing::standing;
+pub(crate) use standing::{standing_members, standing_pairs};
 use std::sync::Arc;
+use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::vec::Filter;
 
 /// A row of a cluster that can be stored. Its bytes have its order, and rows that differ have different bytes.
@@ -114,50 +115,65 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
     let stop = &ctx.stop;
     let by_node = |node: Node| prefix_of(node) ^ prefix_of(node << 64);
     let nodes = gathered(&name("nodes"), rows, move |(node, ..)| by_node(*node), stop, Nodes::new(ctx));
-    let keys = nodes.clone().flat_map(|out| match out {
-        NodeOut::Band { key, node } => Some((key, node)),
+    let (keys, nodes) = apart(nodes, |out| match out {
+        NodeOut::Bands { keys, node } => Ok((keys, node)),
+        other => Err(other),
+    });
+    let keys = keys.flat_map(|(keys, node)| keys.into_iter().map(move |key| (key, node)));
+    let (leasts, nodes) = apart(nodes, |out| match out {
+        NodeOut::Least { node, old, new } => Ok(Touched::Least(node, old, new)),
+        other => Err(other),
+    });
+    let (exact, nodes) = apart(nodes, |out| match out {
+        NodeOut::Exact(node, row) => Ok((node, row)),
+        other => Err(other),
+    });
+    let elsewhere = nodes.flat_map(|out| match out {
+        NodeOut::Sketches(worker, run) => Some(PairIn::Sketches(worker, run)),
         _ => None,
     });
     let met = gathered(&name("bands"), keys, |(key, _)| key.wrapping_mul(SPREAD), stop, Bands::new(ctx));
-    let pairs = met.clone().flat_map(|out| match out {
-        BandOut::Pair(a, b) => Some(PairIn::Pair(a, b)),
-        BandOut::Edge(_) => None,
-    });
-    let elsewhere = nodes.clone().flat_map(|out| match out {
-        NodeOut::Sketches(worker, run) => Some(PairIn::Sketches(worker, run)),
-        _ => None,
+    let (pairs, crowded) = apart(met, |out| match out {
+        BandOut::Pair(a, b) => Ok(PairIn::Pair(a, b)),
+        BandOut::Edge(edge) => Err(edge),
     });
     let route = |data: &PairIn| match data {
         PairIn::Pair(a, b) => a ^ b.rotate_left(32),
         PairIn::Sketches(worker, _) => *worker,
     };
-    let crowded = met.flat_map(|out| match out {
-        BandOut::Edge(edge) => Some(edge),
-        BandOut::Pair(..) => None,
-    });
     let verified = gathered(&name("pairs"), pairs.concat(elsewhere), route, stop, Pairs::new(ctx));
     let edges = verified.concat(crowded);
     let both = |(a, b, like)| [Touched::Edge(a, b, like), Touched::Edge(b, a, like)];
-    let touched = edges.flat_map(both).concat(nodes.clone().flat_map(|out| match out {
-        NodeOut::Least { node, old, new } => Some(Touched::Least(node, old, new)),
-        _ => None,
-    }));
+    let touched = edges.flat_map(both).concat(leasts);
     let closed = gathered(&name("closure"), touched, move |row| by_node(row.node()), stop, Closure::new(ctx));
+    let (alone, closed) = apart(closed, |out| match out {
+        Closed::Alone(node, row) => Ok((node, row)),
+        other => Err(other),
+    });
     // All workers see the same tables.
     let (survivors, near) = if ctx.table("docs").is_empty() {
-        first::first(ctx, closed.clone(), by_node)
+        first::first(ctx, closed, by_node)
     } else {
-        touched_clusters(ctx, closed.clone(), by_node)
+        touched_clusters(ctx, closed, by_node)
     };
-    let alone = closed.flat_map(|out| match out {
-        Closed::Alone(node, row) => Some((node, row)),
-        _ => None,
-    });
-    let exact = nodes.flat_map(|out| match out {
-        NodeOut::Exact(node, row) => Some((node, row)),
-        _ => None,
-    });
     Clustered { survivors: survivors.concat(alone), exact, near }
+}
+
+/// Those that `ours` takes, and the others; nothing is copied.
+fn apart<D, A, B>(
+    all: VecCollection<'_, Epoch, D>,
+    ours: impl Fn(D) -> std::result::Result<A, B> + 'static,
+) -> (VecCollection<'_, Epoch, A>, VecCollection<'_, Epoch, B>)
+where
+    D: ExchangeData,
+    A: ExchangeData,
+    B: ExchangeData,
+{
+    let (ours, others) = all.inner.ok_err(move |(data, epoch, diff)| match ours(data) {
+        Ok(data) => Ok((data, epoch, diff)),
+        Err(data) => Err((data, epoch, diff)),
+    });
+    (ours.as_collection(), others.as_collection())
 }
 
 /// What changes of the clusters that a delta touches: their survivors and near duplicates, at epoch 1.
@@ -168,41 +184,36 @@ fn touched_clusters<'s, R: Stored>(
 ) -> (VecCollection<'s, Epoch, (Node, R)>, VecCollection<'s, Epoch, (Node, R)>) {
     let name = |what: &str| ctx.name(what);
     let stop = &ctx.stop;
-    let affected = closed.clone().flat_map(|out| match out {
-        Closed::Label(label) => Some(label),
-        _ => None,
+    let (affected, closed) = apart(closed, |out| match out {
+        Closed::Label(label) => Ok(label),
+        other => Err(other),
     });
     let stood =
         gathered(&name("members"), affected, move |label| by_node(*label), stop, Members::<R>::new(ctx));
-
-    let edges = closed
-        .clone()
-        .flat_map(|out| match out {
-            Closed::Edge(a, b) => Some((a, b)),
-            _ => None,
-        })
-        .concat(stood.clone().flat_map(|out| match out {
-            Stood::Edge(a, b) => Some((a, b)),
-            _ => None,
-        }));
+    let (stood_labels, stood) = apart(stood, |out| match out {
+        Stood::Label(node, label) => Ok((node, label)),
+        other => Err(other),
+    });
+    let (new_edges, closed) = apart(closed, |out| match out {
+        Closed::Edge(a, b) => Ok((a, b)),
+        other => Err(other),
+    });
+    let (stood_edges, stood) = apart(stood, |out| match out {
+        Stood::Edge(a, b) => Ok((a, b)),
+        other => Err(other),
+    });
+    let edges = new_edges.concat(stood_edges);
     let leasts = closed
-        .clone()
         .flat_map(|out| match out {
             Closed::Least(node, row) => Some((node, row)),
             _ => None,
         })
-        .concat(stood.clone().flat_map(|out| match out {
+        .concat(stood.flat_map(|out| match out {
             Stood::Least(node, row) => Some((node, row)),
             _ => None,
         }));
     let labels = components(ctx.stage, edges);
-    ctx.check.compare(
-        labels.clone(),
-        stood.flat_map(|out| match out {
-            Stood::Label(node, label) => Some((node, label)),
-            _ => None,
-        }),
-    );
+    ctx.check.compare(labels.clone(), stood_labels);
     let changed = labels.clone().inner.filter(|(_, epoch, _)| *epoch == NOW).as_collection();
     gathered(&name("labels"), changed, move |(node, _)| by_node(*node), stop, Labelled::new(ctx));
 

@@ -13,8 +13,8 @@ use std::marker::PhantomData;
 /// What becomes of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum NodeOut<R> {
-    /// It comes to a band, or leaves it.
-    Band { key: u64, node: u64 },
+    /// It comes to bands, or leaves them.
+    Bands { keys: Vec<u64>, node: u64 },
     /// A row repeats its content, or no longer does.
     Exact(Node, R),
     /// Its least row changes; `None` where it is not there.
@@ -80,9 +80,7 @@ impl<R: Stored> Gather for Nodes<R> {
                 let mut key = node.to_vec();
                 key.extend_from_slice(&sketch);
                 sketches_run.push(&key, if come > 0 { 1 } else { -1 })?;
-                for key in keys_of(bands) {
-                    out.now(NodeOut::Band { key, node: prefix_of(id) }, come)?;
-                }
+                out.now(NodeOut::Bands { keys: keys_of(bands), node: prefix_of(id) }, come)?;
             }
             let row = |bytes: &Vec<u8>| R::take(&ctx.tables.codec, bytes);
             if old.first() != new.first() {
@@ -97,8 +95,8 @@ impl<R: Stored> Gather for Nodes<R> {
                 out.now(NodeOut::Exact(id, row(come)), 1)?;
             }
         }
-        ctx.tables.store.add(&ctx.name("docs"), docs_run.finish(false)?);
-        let (run, meta) = sketches_run.finish(false)?;
+        ctx.tables.store.add(&ctx.name("docs"), docs_run.finish()?);
+        let (run, meta) = sketches_run.finish()?;
         if run.rows() > 0 {
             for worker in ctx.tables.team.others() {
                 out.now(NodeOut::Sketches(worker, Box::new(run.carried(meta.as_ref()))), 1)?;

@@ -4,19 +4,22 @@ use super::{Durable, NODE, Node, Stored, node_of};
 use crate::error::{Error, Result};
 use crate::stage::dedup::components::label;
 use crate::stage::dedup::edges::Edge;
+use crate::state::table::View;
 
-/// Gives every row of every cluster of two rows or more with the cluster's label, and every verified pair, once each.
-/// Memory: the rows of one content.
+/// A table with what the delta adds to it.
+fn now(ctx: &Durable, what: &str) -> View {
+    ctx.table(what).with(&ctx.tables.store.added(&ctx.name(what)))
+}
+
+/// Gives every row of every cluster of two rows or more with the cluster's label, once each. Memory: the rows of one content.
 ///
 /// # Errors
 /// Damage, a disk that fails, or [`ErrorKind::Bug`](crate::ErrorKind::Bug) if tables contradict each other.
-pub(crate) fn standing<R: Stored>(
+pub(crate) fn standing_members<R: Stored>(
     ctx: &Durable,
     mut member: impl FnMut(u128, Node, R),
-    mut pair: impl FnMut(Edge),
 ) -> Result<()> {
-    let now = |what: &str| ctx.table(what).with(&ctx.tables.store.added(&ctx.name(what)));
-    let (mut docs, mut labels) = (now("docs").scan(&[])?, now("labels").scan(&[])?);
+    let (mut docs, mut labels) = (now(ctx, "docs").scan(&[])?, now(ctx, "labels").scan(&[])?);
     let (mut more, mut more_labels) = (docs.next()?, labels.next()?);
     let mut rows: Vec<R> = Vec::new();
     while more {
@@ -40,7 +43,15 @@ pub(crate) fn standing<R: Stored>(
     if more_labels {
         return Err(Error::bug("a label of no row"));
     }
-    let mut edges = now("edges").scan(&[])?;
+    Ok(())
+}
+
+/// Gives every verified pair, once each.
+///
+/// # Errors
+/// Damage, or a disk that fails.
+pub(crate) fn standing_pairs(ctx: &Durable, mut pair: impl FnMut(Edge)) -> Result<()> {
+    let mut edges = now(ctx, "edges").scan(&[])?;
     while edges.next()? {
         let (one, rest) = edges.key().split_at(NODE);
         let (other, resemblance) = rest.split_at(NODE);
