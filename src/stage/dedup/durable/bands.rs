@@ -34,14 +34,18 @@ impl Bands {
 }
 
 impl Gather for Bands {
-    type In = (u64, u64);
+    /// The worker of some bands, a node, and the keys of these of its bands.
+    type In = (u64, u64, Vec<u64>);
     type Out = BandOut;
 
-    fn take(&mut self, (key, node): Self::In, diff: isize) -> Result<()> {
+    fn take(&mut self, (_, node, keys): Self::In, diff: isize) -> Result<()> {
         let mut row = [0; KEY + 8];
-        row[..KEY].copy_from_slice(&(key << (64 - KEY_BITS)).to_be_bytes()[..KEY]);
         row[KEY..].copy_from_slice(&node.to_be_bytes());
-        self.sorter.push(&row, i32::try_from(diff).unwrap_or(i32::MAX))
+        let count = i32::try_from(diff).unwrap_or(i32::MAX);
+        keys.iter().try_for_each(|key| {
+            row[..KEY].copy_from_slice(&(key << (64 - KEY_BITS)).to_be_bytes()[..KEY]);
+            self.sorter.push(&row, count)
+        })
     }
 
     fn work(self, out: &mut Give<'_, BandOut>) -> Result<()> {

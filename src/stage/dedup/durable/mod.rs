@@ -119,7 +119,10 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
         NodeOut::Bands { keys, node } => Ok((keys, node)),
         other => Err(other),
     });
-    let keys = keys.flat_map(|(keys, node)| keys.into_iter().map(move |key| (key, node)));
+    let peers = keys.inner.scope().peers() as u64;
+    let keys = keys.flat_map(move |(keys, node)| {
+        shares(keys, peers).into_iter().map(move |(worker, keys)| (worker, node, keys))
+    });
     let (leasts, nodes) = apart(nodes, |out| match out {
         NodeOut::Least { node, old, new } => Ok(Touched::Least(node, old, new)),
         other => Err(other),
@@ -132,7 +135,7 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
         NodeOut::Sketches(worker, run) => Some(PairIn::Sketches(worker, run)),
         _ => None,
     });
-    let met = gathered(&name("bands"), keys, |(key, _)| key.wrapping_mul(SPREAD), stop, Bands::new(ctx));
+    let met = gathered(&name("bands"), keys, |(worker, ..)| *worker, stop, Bands::new(ctx));
     let (pairs, crowded) = apart(met, |out| match out {
         BandOut::Pair(a, b) => Ok(PairIn::Pair(a, b)),
         BandOut::Edge(edge) => Err(edge),
@@ -157,6 +160,24 @@ pub(crate) fn durable_cluster<'s, R: Stored>(
         touched_clusters(ctx, closed, by_node)
     };
     Clustered { survivors: survivors.concat(alone), exact, near }
+}
+
+/// The keys of a node by the worker that has their bands: a record for each worker goes to it in place of one for each key.
+fn shares(keys: Vec<u64>, peers: u64) -> Vec<(u64, Vec<u64>)> {
+    let mut shares: Vec<(u64, Vec<u64>)> = Vec::new();
+    let most = keys.len();
+    for key in keys {
+        // The high bits of a spread key, scaled: no division.
+        let worker = ((key.wrapping_mul(SPREAD) >> 32) * peers) >> 32;
+        if let Some((_, share)) = shares.iter_mut().find(|(other, _)| *other == worker) {
+            share.push(key);
+        } else {
+            let mut share = Vec::with_capacity(most);
+            share.push(key);
+            shares.push((worker, share));
+        }
+    }
+    shares
 }
 
 /// Those that `ours` takes, and the others; nothing is copied.
@@ -235,3 +256,30 @@ fn touched_clusters<'s, R: Stored>(
 
 /// An odd constant without structure: spreads keys over workers.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_key_goes_to_one_worker_that_is_there(
+            keys in prop::collection::btree_set(any::<u64>(), 0..60),
+            peers in 1..300_u64,
+        ) {
+            let keys: Vec<u64> = keys.into_iter().collect();
+            let shares = shares(keys.clone(), peers);
+            let mut all: Vec<u64> = shares.iter().flat_map(|(_, share)| share.iter().copied()).collect();
+            all.sort_unstable();
+            prop_assert_eq!(&all, &keys);
+            for (at, (worker, share)) in shares.iter().enumerate() {
+                prop_assert!(*worker < peers && shares.iter().skip(at + 1).all(|(other, _)| other != worker));
+                // Whatever comes with it: another node with the key meets it there.
+                for key in share {
+                    prop_assert_eq!(&super::shares(vec![*key], peers), &vec![(*worker, vec![*key])]);
+                }
+            }
+        }
+    }
+}
