@@ -33,7 +33,7 @@ pub(crate) enum Mood {
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+pub(crate) struct Held {
     id: String,
     tag: Value,
     file: String,
@@ -47,7 +47,7 @@ pub(crate) struct Seen {
     files: BTreeMap<String, Vec<u8>>,
     /// Files that came.
     uploads: usize,
-    batches: Vec<Held>,
+    pub(crate) batches: Vec<Held>,
     /// Of the batches to come, the first first; those after them are plain.
     moods: Vec<Mood>,
     /// Whether batches stay as they are.
@@ -56,12 +56,18 @@ pub(crate) struct Seen {
     pub(crate) lines: usize,
     /// So many lists of batches are told empty: they are late.
     pub(crate) late_lists: usize,
-    /// Whether the batches are gone.
-    pub(crate) gone: bool,
+    /// So many batches are gone, the first ones.
+    pub(crate) gone: usize,
     /// Files come in so many pieces, with a pause before each.
     pub(crate) slowly: Option<(usize, Duration)>,
     /// Files that somebody began to read.
     pub(crate) read: usize,
+}
+
+impl Seen {
+    fn is_gone(&self, id: &str) -> bool {
+        self.batches.iter().take(self.gone).any(|held| held.id == id)
+    }
 }
 
 /// A running provider; it ends with its runtime.
@@ -277,7 +283,7 @@ async fn handle(provider: Provider, request: Request<Incoming>) -> io::Result<Re
             let page: Vec<Value> = all.by_ref().take(2).map(told).collect();
             json!({ "data": page, "has_more": all.next().is_some() })
         }
-        (Method::GET, ["batches", _]) if provider.seen().gone => {
+        (Method::GET, ["batches", id]) if provider.seen().is_gone(id) => {
             let gone = Response::builder().status(404);
             return gone.body(Pieces::whole("{}")).map_err(io::Error::other);
         }
