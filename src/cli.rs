@@ -192,7 +192,8 @@ pub struct Dedup {
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Settings, strict TOML; their output is not looked at.
+    /// Settings, strict TOML; their output is not looked at. State on disk is measured in a folder for temporary files, which
+    /// TMPDIR names, and goes again.
     pub settings: PathBuf,
     /// A shard, a folder or a glob; replaces the settings' `input`. May be given again.
     #[arg(long, value_name = "GLOB")]

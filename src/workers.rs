@@ -130,37 +130,44 @@ fn drop_all(worker: &mut Worker) {
 }
 
 /// What a panic said.
-pub(crate) fn told(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn told(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Does two things side by side, `one` on a thread of its own. If both fail, the error of `one` counts.
+/// Does two things side by side, `one` on a thread of that name. If both fail, the error of `one` counts.
 ///
 /// # Errors
 /// Those of the two; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if `one` panics.
 pub(crate) fn side_by_side<A: Send, B>(
+    name: &str,
     one: impl FnOnce() -> Result<A> + Send,
     other: impl FnOnce() -> Result<B>,
 ) -> Result<(A, B)> {
     std::thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();
-        Ok((joined(one.join())??, other?))
+        Ok((joined(name, one.join())??, other?))
     })
 }
 
-/// What a thread ended with.
-pub(crate) fn joined<T>(ended: std::thread::Result<T>) -> Result<T> {
-    ended.map_err(|panic| Error::bug(format!("thread panicked: {}", told(&*panic))))
+/// What the thread of this name ended with.
+pub(crate) fn joined<T>(name: &str, ended: std::thread::Result<T>) -> Result<T> {
+    ended.map_err(|panic| panicked(name, &*panic))
 }
 
-/// What `of` gives for `0..many`, in order, computed on up to `threads` threads. The first error in that order counts; after
+/// What is said of a thread that panicked.
+pub(crate) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
+    Error::bug(format!("thread panicked: name={name}, {}", told(panic)))
+}
+
+/// What `of` gives for `0..many`, in order, computed on up to `threads` threads; `name` says for what. The first error in that order counts; after
 /// one, nothing new is begun.
 ///
 /// # Errors
 /// What `of` returns; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it panics.
 pub(crate) fn in_parallel<T: Send>(
+    name: &str,
     many: usize,
     threads: usize,
     of: impl Fn(usize) -> Result<T> + Sync,
@@ -184,7 +191,7 @@ pub(crate) fn in_parallel<T: Send>(
         let started: Vec<_> = (1..threads.min(many)).map(|_| scope.spawn(work)).collect();
         done.extend(work());
         started.into_iter().try_for_each(|thread| {
-            done.extend(joined(thread.join())?);
+            done.extend(joined(name, thread.join())?);
             Ok::<_, Error>(())
         })
     })?;

@@ -1,4 +1,4 @@
-//! What each stage before the models costs, measured on the shards of a person: no model is asked, nothing is written.
+//! What each stage before the models costs, measured on the shards of a person: no model is asked, nothing is kept.
 //!
 //! ```text
 //! read      read ─► fragment      read ─► fragment ─► identify      ...      read ─► ... ─► sign ─► dedup
@@ -6,35 +6,46 @@
 //!
 //! **Why one dataflow per stage**: in one dataflow, stages share cores and caches and no clock can tell them apart. So each
 //! stage is measured at the end of a chain of all before it, and its own cost is the difference of two chains. The last
-//! chain is the whole front.
+//! chain is the whole front, with its dedup where the settings have it: on disk, as a first load that is committed, in a
+//! folder that goes again; or in memory.
 
+use super::front::{Front, FrontContext, read_pieces};
 use super::job;
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::error::{Error, Result};
 use crate::llm::models::Cache;
-use crate::model::{Drafts, Epoch, Note, Rows, Ruling, Stage, Weight};
-use crate::sink::manifest::entries;
+use crate::model::{Epoch, Note, Ruling, Stage, Weight};
+use crate::sink::manifest::{ShardEntry, entries};
 use crate::source::Credits;
 use crate::source::list::{self, Shard};
 use crate::source::open::Files;
 use crate::source::shard::{Survey, survey};
-use crate::source::tasks::{Reading, TaskQueue};
+use crate::source::tasks::{ReadProgress, Reading, TaskQueue};
 use crate::stage::dedup::{DedupState, MemoryDedup};
+use crate::stage::differing;
+use crate::stage::durable::DurableStages;
 use crate::stage::identify::Identifier;
-use crate::stage::segment::Segmenter;
+use crate::stage::pieces::{PieceContext, ReadCounts};
 use crate::stage::settle::Updates;
-use crate::stage::{identify, quality, read, segment, sign};
+use crate::stage::verdicts::Verdicts;
+use crate::state::codec::Shape;
+use crate::state::manifest::StateManifest;
+use crate::state::shards::{self, Differing};
+use crate::state::store::{Store, Team};
+use crate::state::tables::Tables;
 use crate::stop::Stop;
-use crate::telemetry::Stopwatch;
 use crate::telemetry::cpu::cpu_seconds;
 use crate::telemetry::memory::{forget_peak, peak_bytes};
+use crate::telemetry::{Progress, Stopwatch};
 use crate::workers;
 use differential_dataflow::AsCollection;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Inspect;
 use timely::worker::Worker;
@@ -120,7 +131,7 @@ pub struct Bench {
     settings: Settings,
     shards: Arc<[Shard]>,
     surveys: Vec<Survey>,
-    keys: Arc<[String]>,
+    entries: Vec<ShardEntry>,
     identifier: Arc<dyn Identifier>,
 }
 
@@ -135,8 +146,7 @@ impl Bench {
         let surveys = survey(&shards, &Files, &settings.source.columns)?;
         let identifier = job::identifier(identifier, &Cache::at(settings.model_cache.clone())?)?;
         let entries = entries(&shards, &surveys, &[])?;
-        let keys = entries.iter().map(|entry| entry.key.clone()).collect();
-        Ok(Self { settings, shards, surveys, keys, identifier })
+        Ok(Self { settings, shards, surveys, entries, identifier })
     }
 
     /// The settings that are measured.
@@ -176,88 +186,148 @@ impl Bench {
 
     fn once(self: &Arc<Self>, step: Step, stop: &Stop) -> Result<(Seen, Time)> {
         let tasks = TaskQueue::all(&self.surveys);
-        let reading = Arc::new(job::reading(&self.settings, Arc::clone(&self.shards), tasks));
+        let reading = job::reading(&self.settings, Arc::clone(&self.shards), tasks);
+        // What a run opens before it reads is no part of its stages.
+        let folder = tempfile::tempdir().map_err(|cause| Error::unavailable(NO_FOLDER).because(cause))?;
         forget_peak();
         let (watch, cpu) = (Stopwatch::start(), cpu_seconds());
-        let (bench, flag) = (Arc::clone(self), stop.clone());
-        let shares = workers::run(self.settings.workers, stop, move |worker| {
-            Ok(bench.build(worker, step, &reading, &flag))
-        })?;
+        let seen = if step == Step::Dedup && self.settings.state.mode == Mode::Durable {
+            self.on_disk(folder.path(), &reading, stop)?
+        } else {
+            let (bench, reading, flag) = (Arc::clone(self), Arc::new(reading), stop.clone());
+            let read = Arc::clone(&reading.progress);
+            let shares = workers::run(self.settings.workers, stop, move |worker| {
+                Ok(build(worker, &bench.front(&reading), step, &flag))
+            })?;
+            Seen::of(&shares, &read)
+        };
         let cpu = cpu.zip(cpu_seconds()).map(|(before, after)| after - before);
         let time = Time { seconds: watch.seconds(), cpu, peak: peak_bytes() };
-        let mut seen = Seen::default();
-        shares.iter().for_each(|share| seen.merge(share));
         Ok((seen, time))
     }
 
-    /// Builds the chain that ends with `step` on one worker.
-    fn build(
-        &self,
-        worker: &mut Worker,
-        step: Step,
-        reading: &Arc<Reading>,
-        stop: &Stop,
-    ) -> impl FnOnce() -> Result<Seen> + use<> {
-        let settings = &self.settings;
-        let credits = Credits::new(settings.source.in_flight_rows, settings.source.in_flight_bytes);
-        let end = End { seen: Rc::default(), credits: Rc::clone(&credits) };
-        let seen = Rc::clone(&end.seen);
-        worker.dataflow::<Epoch, _, _>(|scope| {
-            let (rows, unread) = read::read(scope, reading, &credits, stop);
-            let rows = end.rows(rows);
-            end.notes(unread);
-            if step == Step::Read {
-                return end.of(rows, |rows| (rows.rows.len(), rows.weight));
-            }
-            let count = |drafts: &Drafts| (drafts.drafts.len(), drafts.weight);
-            let (drafts, uncut) = segment::segment(rows, Segmenter::new(&settings.segment));
-            end.notes(uncut);
-            if step == Step::Fragment {
-                return end.of(drafts, count);
-            }
-            let (drafts, foreign) =
-                identify::identify(drafts, Arc::clone(&self.identifier), &settings.identify);
-            end.notes(foreign);
-            if step == Step::Identify {
-                return end.of(drafts, count);
-            }
-            let (drafts, poor) = quality::quality(drafts, &settings.quality);
-            end.notes(poor);
-            if step == Step::Quality {
-                return end.of(drafts, count);
-            }
-            let keys = Arc::clone(&self.keys);
-            let signed = sign::sign(drafts, &settings.sign, keys, Rc::clone(&credits), settings.seed);
-            if step == Step::Sign {
-                return end.updates(signed);
-            }
-            let verdicts = MemoryDedup::new(settings.dedup.clone()).judge(signed.as_collection());
-            end.dropped(verdicts.dropped.inner);
-            end.updates(verdicts.kept.inner);
-        });
-        move || Ok(seen.take())
+    fn front(&self, reading: &Arc<Reading>) -> FrontContext {
+        FrontContext {
+            settings: self.settings.clone(),
+            identifier: Arc::clone(&self.identifier),
+            keys: self.entries.iter().map(|entry| entry.key.clone()).collect(),
+            reading: Arc::clone(reading),
+            progress: Arc::new(Progress::default()),
+        }
     }
+
+    /// The whole front as a first load of a state in `folder` has it, from the first row to the commit.
+    fn on_disk(&self, folder: &Path, reading: &Reading, stop: &Stop) -> Result<Seen> {
+        let store = Arc::new(Store::open(folder, None)?);
+        // Nobody looks for these artefacts under another name.
+        let members = shards::members(&[], &self.entries, 0)
+            .ok_or_else(|| Error::bug("no room for the labels of shards"))?;
+        let (missing, unsealed) = shards::missing(&store.artefacts(), &members, &self.surveys);
+        let shape = Shape::of(&self.settings.sign);
+        store.start_merging()?;
+        let folders = shards::folders(&store.artefacts(), &members, self.entries.len());
+        let reading = Arc::new(reading.of(Arc::new(TaskQueue::new(missing.iter().copied()))));
+        read_pieces(self.front(&reading), PieceContext { tasks: missing, folders, shape }, stop)?;
+        shards::seal(&store, &members, &unsealed, &self.surveys, shape)?;
+        let differing: Arc<[Differing]> = shards::differing(&store.artefacts(), &members)?.into();
+        let tables = Tables {
+            store: Arc::clone(&store),
+            codec: shards::codec(&members),
+            sort_bytes: usize::try_from(self.settings.state.sort_bytes).unwrap_or(usize::MAX),
+            team: Team::alone(self.settings.workers),
+        };
+        let stages = DurableStages::new(tables, &self.settings.sign, stop);
+        let shares = {
+            let (stages, settings, flag) = (stages.clone(), self.settings.dedup.clone(), stop.clone());
+            workers::run(self.settings.workers, stop, move |worker| {
+                let end = End::default();
+                let seen = Rc::clone(&end.seen);
+                worker.dataflow::<Epoch, _, _>(|scope| {
+                    let signed = differing::signed(scope, Arc::clone(&differing), shape, &flag);
+                    end.verdicts(stages.dedup(signed, &settings));
+                    end.updates(differing::notes(scope, Arc::clone(&differing), &flag).inner, Seen::end);
+                });
+                Ok(move || Ok(seen.take()))
+            })?
+        };
+        stages.checked()?;
+        let next = StateManifest { shards: shards::of_state(&members), ..StateManifest::default() };
+        store.commit(1, next)?;
+        Ok(Seen::of(&shares, &reading.progress))
+    }
+}
+
+const NO_FOLDER: &str =
+    "no folder for the state of a measurement: remedy=name one that can be written in TMPDIR";
+
+/// Builds the chain that ends with `step`, in memory, on one worker.
+fn build(
+    worker: &mut Worker,
+    ctx: &FrontContext,
+    step: Step,
+    stop: &Stop,
+) -> impl FnOnce() -> Result<Seen> + use<> {
+    let end = End::default();
+    let seen = Rc::clone(&end.seen);
+    worker.dataflow::<Epoch, _, _>(|scope| {
+        let mut front = Front::new(scope, ctx, &ReadCounts::default());
+        ended(&mut front, &end, step, stop);
+        front.notes().inspect(move |note| end.seen.borrow_mut().end(note, 1));
+    });
+    move || Ok(seen.take())
+}
+
+/// Wires the stages up to `step`.
+fn ended(front: &mut Front<'_, '_>, end: &End, step: Step, stop: &Stop) {
+    let credits = front.credits();
+    let rows = front.rows(stop);
+    if step == Step::Read {
+        return end.of(rows, credits, |rows| (rows.rows.len(), rows.weight));
+    }
+    let mut drafts = front.cut(rows);
+    if step > Step::Fragment {
+        drafts = front.identified(drafts);
+    }
+    if step > Step::Identify {
+        drafts = front.judged(drafts);
+    }
+    if step <= Step::Quality {
+        return end.of(drafts, credits, |drafts| (drafts.drafts.len(), drafts.weight));
+    }
+    let signed = front.signed(drafts);
+    if step == Step::Sign {
+        return end.updates(signed, |seen, _, diff| seen.out += diff);
+    }
+    let settings = front.settings().dedup.clone();
+    end.verdicts(MemoryDedup::new(settings).judge(signed.as_collection()));
 }
 
 /// What came out of a chain.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Seen {
-    rows: i64,
+    documents: i64,
     text_bytes: u64,
     out: i64,
     ends: BTreeMap<(Stage, Ruling), i64>,
 }
 
 impl Seen {
-    fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.text_bytes += other.text_bytes;
-        self.out += other.out;
-        other.ends.iter().for_each(|(end, count)| *self.ends.entry(*end).or_default() += count);
+    /// What the chains of all workers gave, and what was read for them.
+    fn of(shares: &[Self], read: &ReadProgress) -> Self {
+        let mut seen = Self {
+            documents: read.rows.load(Ordering::Relaxed).cast_signed(),
+            text_bytes: read.bytes.load(Ordering::Relaxed),
+            ..Self::default()
+        };
+        for share in shares {
+            seen.out += share.out;
+            share.ends.iter().for_each(|(end, count)| *seen.ends.entry(*end).or_default() += count);
+        }
+        seen
     }
 
-    fn end(&mut self, note: &Note, diff: isize) {
-        *self.ends.entry((note.verdict.stage, note.verdict.ruling)).or_default() += diff as i64;
+    fn end(&mut self, note: &Note, diff: i64) {
+        *self.ends.entry((note.verdict.stage, note.verdict.ruling)).or_default() += diff;
     }
 
     fn ended(&self, step: Step, ruling: Ruling) -> i64 {
@@ -272,43 +342,33 @@ struct Time {
 }
 
 /// Counts what a chain gives, and gives its credits back.
+#[derive(Default)]
 struct End {
     seen: Rc<RefCell<Seen>>,
-    credits: Rc<Credits>,
 }
 
 impl End {
-    fn rows<'s>(&self, rows: Stream<'s, Epoch, Rows>) -> Stream<'s, Epoch, Rows> {
-        let seen = Rc::clone(&self.seen);
-        rows.inspect_core(move |event| {
-            let Ok((_, rows)) = event else { return };
-            let mut seen = seen.borrow_mut();
-            seen.rows += count_of(rows.rows.len());
-            seen.text_bytes += rows.rows.iter().map(|row| row.text.len() as u64).sum::<u64>();
-        })
+    fn verdicts(&self, verdicts: Verdicts<'_>) {
+        self.updates(verdicts.dropped.inner, Seen::end);
+        self.updates(verdicts.kept.inner, |seen, _, diff| seen.out += diff);
     }
 
-    fn notes(&self, notes: Stream<'_, Epoch, Vec<Note>>) {
+    fn updates<R: Clone + 'static>(
+        &self,
+        rows: Stream<'_, Epoch, Updates<R>>,
+        count: impl Fn(&mut Seen, &R, i64) + 'static,
+    ) {
         let seen = Rc::clone(&self.seen);
-        notes.inspect(move |note| seen.borrow_mut().end(note, 1));
-    }
-
-    fn dropped(&self, notes: Stream<'_, Epoch, Updates<Note>>) {
-        let seen = Rc::clone(&self.seen);
-        notes.inspect(move |(note, _, diff)| seen.borrow_mut().end(note, *diff));
-    }
-
-    fn updates<R: Clone + 'static>(&self, rows: Stream<'_, Epoch, Updates<R>>) {
-        let seen = Rc::clone(&self.seen);
-        rows.inspect(move |(_, _, diff)| seen.borrow_mut().out += *diff as i64);
+        rows.inspect(move |(row, _, diff)| count(&mut seen.borrow_mut(), row, *diff as i64));
     }
 
     fn of<C: timely::Container + Clone + 'static>(
         &self,
         stream: Stream<'_, Epoch, C>,
+        credits: Rc<Credits>,
         count: impl Fn(&C) -> (usize, Weight) + 'static,
     ) {
-        let (seen, credits) = (Rc::clone(&self.seen), Rc::clone(&self.credits));
+        let seen = Rc::clone(&self.seen);
         stream.inspect_core(move |event| {
             let Ok((_, container)) = event else { return };
             let (rows, weight) = count(container);
@@ -333,14 +393,12 @@ fn measured(
     let seconds = |at: usize| times.get(at).map_or(0.0, |time| time.seconds);
     let middle = times.len() / 2;
     let cpu = times.get(middle).and_then(|time| time.cpu);
-    let unread = seen.ends.iter().filter(|((stage, _), _)| *stage == Stage::Read).map(|(_, count)| count);
-    let documents = seen.rows + unread.sum::<i64>();
     let per_second = |what: f64| what / seconds(middle).max(1e-9);
     Measured {
         stage: step,
-        documents,
+        documents: seen.documents,
         text_bytes: seen.text_bytes,
-        entered: before.map_or(documents, |before| before.kept),
+        entered: before.map_or(seen.documents, |before| before.kept),
         kept: seen.out,
         dropped: seen.ended(step, Ruling::Dropped),
         faulted: seen.ended(step, Ruling::Faulted),
@@ -348,7 +406,7 @@ fn measured(
         seconds_least: seconds(0),
         seconds_most: seconds(times.len().saturating_sub(1)),
         mb_per_second: per_second(seen.text_bytes as f64 / 1e6),
-        documents_per_second: per_second(documents as f64),
+        documents_per_second: per_second(seen.documents as f64),
         cpu_seconds: cpu,
         own_cpu_seconds: before.map_or(cpu, |before| Some(cpu? - before.cpu_seconds?)),
         peak_memory_bytes: peak,

@@ -10,7 +10,7 @@
 //! behind takes differences alone.
 
 use super::change::{Change, Restart, needed};
-use super::front::{Front, front};
+use super::front::read_pieces;
 use super::handout::{FrontReport, Handout, PassReport};
 use super::job::Job;
 use super::models::{credits, english, rewrite};
@@ -19,7 +19,7 @@ use super::run::{KEEP, manifest_from, standing};
 use super::wire::{Share, counted, finished, tally_of};
 use crate::cluster::{self, Giving, Lead, Leader};
 use crate::error::Result;
-use crate::model::{Epoch, FragmentRow, Note, Scored, Signed, Stage};
+use crate::model::{Epoch, FragmentRow, Note, Scored, Stage};
 use crate::points::reached;
 use crate::sink::audit::{AuditContext, Audited, Before, audit};
 use crate::sink::card::card;
@@ -28,15 +28,16 @@ use crate::sink::parts::PartContext;
 use crate::sink::snapshot::AUDIT;
 use crate::source::list::Shard;
 use crate::source::tasks::TaskQueue;
+use crate::stage::differing;
 use crate::stage::durable::DurableStages;
-use crate::stage::gather::{Give, feed, gathered};
+use crate::stage::gather::{feed, gathered};
 use crate::stage::ledger::{Ask, AskIn, AskOut, Keeping, LedgerContext, Recording};
-use crate::stage::pieces::{PieceContext, ReadCounts, pieces};
+use crate::stage::pieces::PieceContext;
 use crate::stage::reparts::{self, Repart, Reparts, RepartsContext};
 use crate::stage::reread::{Rereading, Route, Wanted, reread};
 use crate::stage::settle::{Settled, settle};
 use crate::stage::sign::{SignSettings, Signer};
-use crate::state::artefact::{Artefact, notes_between, rows_between};
+use crate::state::artefact::Artefact;
 use crate::state::codec::Shape;
 use crate::state::damage::damaged;
 use crate::state::manifest::StateManifest;
@@ -47,7 +48,6 @@ use crate::stop::Stop;
 use crate::telemetry::{Stopwatch, Tally};
 use crate::workers;
 use differential_dataflow::{AsCollection, VecCollection};
-use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -151,21 +151,8 @@ pub(super) fn read_missing(
         return Ok(0);
     }
     let folders = folders(&change.store.artefacts(), &change.members, job.entries.len());
-    let ctx = Arc::new(PieceContext { tasks: change.missing.clone(), folders, shape: change.shape });
-    let reading = Arc::new(job.reading.of(Arc::clone(tasks)));
-    let (job, flag) = (Arc::clone(job), stop.clone());
-    let peaks = workers::run(job.settings.workers, stop, move |worker| {
-        let (job, ctx, reading, flag) =
-            (Arc::clone(&job), Arc::clone(&ctx), Arc::clone(&reading), flag.clone());
-        let credits = worker.dataflow::<Epoch, _, _>(move |scope| {
-            let counts = ReadCounts::default();
-            let Front { signed, notes, credits } = front(scope, &job, &reading, &counts, &flag);
-            pieces(signed, notes, counts, ctx, flag);
-            credits
-        });
-        Ok(move || Ok(credits.peak_bytes()))
-    })?;
-    Ok(peaks.into_iter().sum())
+    let into = PieceContext { tasks: change.missing.clone(), folders, shape: change.shape };
+    read_pieces(job.front(Arc::new(job.reading.of(Arc::clone(tasks)))), into, stop)
 }
 
 /// What the second dataflow works on.
@@ -173,7 +160,9 @@ pub(super) struct Pass {
     job: Arc<Job>,
     restart: Option<Restart>,
     pub(super) stages: DurableStages,
-    differing: Vec<Differing>,
+    differing: Arc<[Differing]>,
+    /// Of signatures.
+    shape: Shape,
     parts: Arc<PartContext>,
     rereading: Arc<Rereading>,
     wanted: Arc<[bool]>,
@@ -244,7 +233,8 @@ impl Pass {
             job: Arc::clone(job),
             restart: change.restart,
             stages,
-            differing: change.differing()?,
+            differing: change.differing()?.into(),
+            shape: change.shape,
             parts: Arc::new(parts),
             rereading: Arc::new(rereading),
             wanted: members.iter().map(|member| member.new.is_some()).collect(),
@@ -268,7 +258,7 @@ impl Pass {
     fn tally(&self, shares: &[Share]) -> Tally {
         let mut tally = tally_of(shares);
         tally.merge(&self.before);
-        for (_, old, new) in &self.differing {
+        for (_, old, new) in self.differing.iter() {
             for (artefact, sign) in [(old, -1), (new, 1)] {
                 let read = artefact.as_ref().map(Artefact::read).unwrap_or_default();
                 read.into_iter().for_each(|(lang, count)| tally.hand(Stage::Read, lang, sign * count));
@@ -303,24 +293,6 @@ impl Pass {
         let standing = known.iter().filter(|file| !restarted && self.stands(&file.shard, &touched));
         standing.chain(audited().flat_map(|audited| &audited.files)).cloned().collect()
     }
-}
-
-/// What the artefacts of differing shards give.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Fronted {
-    Signed(Signed),
-    Note(Note),
-}
-
-fn differences(pass: &Pass, index: usize, peers: usize, out: &mut Give<'_, Fronted>) -> Result<()> {
-    let shape = pass.job.change.as_ref().map_or(Shape::default(), |change| change.shape);
-    // A share of each shard, as there may be one alone.
-    pass.differing.iter().try_for_each(|(shard, old, new)| {
-        let (old, new) = (old.as_ref(), new.as_ref());
-        let share = Artefact::share(old, new, index, peers);
-        rows_between(old, new, *shard, share, shape, |row, diff| out.now(Fronted::Signed(row), diff))?;
-        notes_between(old, new, *shard, share, |note, diff| out.now(Fronted::Note(note), diff))
-    })
 }
 
 /// Gives the rows of a table of fragments, one worker's share of them.
@@ -364,20 +336,10 @@ pub(super) fn build(
     let (pass, runtime, stop) = (Arc::clone(pass), runtime.clone(), stop.clone());
     worker.dataflow::<Epoch, _, _>(move |scope| {
         let (job, stages) = (&pass.job, &pass.stages);
-        let (index, peers) = (scope.index(), scope.peers());
+        let index = scope.index();
         let from = |restart: Restart| pass.restart == Some(restart);
-        let fronted = {
-            let pass = Arc::clone(&pass);
-            feed(scope, "artefacts", &stop, move |out| differences(&pass, index, peers, out))
-        };
-        let signed = fronted.clone().flat_map(|out| match out {
-            Fronted::Signed(signed) => Some(signed),
-            Fronted::Note(_) => None,
-        });
-        let front_notes = fronted.flat_map(|out| match out {
-            Fronted::Note(note) => Some(note),
-            Fronted::Signed(_) => None,
-        });
+        let signed = differing::signed(scope, Arc::clone(&pass.differing), pass.shape, &stop);
+        let front_notes = differing::notes(scope, Arc::clone(&pass.differing), &stop);
         let signed = counted(signed.inner, Stage::Dedup, &collect, |row| row.row.lang).as_collection();
         let dedup = stages.dedup(signed, &job.settings.dedup);
         gathered("kept", dedup.kept.clone(), by_tick, &stop, Keeping::new(&pass.ledger, "kept"));

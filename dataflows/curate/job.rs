@@ -4,6 +4,7 @@
 //! later, and the fingerprint is complete before the first row is read.
 
 use super::change::{Change, Making};
+use super::front::FrontContext;
 use super::outcome::costs_of;
 use super::roles::{self, Asking, Endpoints, Roles};
 use crate::config::{Mode, Settings};
@@ -53,9 +54,15 @@ pub struct Job {
 }
 
 impl Job {
-    /// Keys of the shards, by position.
-    pub(super) fn shard_keys(&self) -> Arc<[String]> {
-        self.entries.iter().map(|entry| entry.key.clone()).collect()
+    /// What the front needs that reads so.
+    pub(super) fn front(&self, reading: Arc<Reading>) -> FrontContext {
+        FrontContext {
+            settings: self.settings.clone(),
+            identifier: Arc::clone(&self.identifier),
+            keys: self.entries.iter().map(|entry| entry.key.clone()).collect(),
+            reading,
+            progress: Arc::clone(&self.progress),
+        }
     }
 
     /// The settings of the run.

@@ -5,7 +5,7 @@
 //! journal answers. Which ones is a function of the shards alone.
 
 use super::estimate::{CHARACTERS_PER_TOKEN, ceiling};
-use super::front::{Front, front};
+use super::front::Front;
 use super::job::{Job, reading};
 use super::models::chain;
 use super::roles::Roles;
@@ -152,14 +152,12 @@ fn sampled(job: &Job, trial: &mut Trial) -> Vec<Task> {
 fn fragments(job: &Arc<Job>, tasks: Vec<Task>, stop: &Stop) -> Result<(Vec<FragmentRow>, u64)> {
     let shards = Arc::clone(&job.reading.shards);
     let reading = Arc::new(reading(&job.settings, shards, TaskQueue::new(tasks)));
-    let (job, flag) = (Arc::clone(job), stop.clone());
+    let (ctx, flag) = (Arc::new(job.front(reading)), stop.clone());
     let parts = workers::run(job.settings.workers, stop, move |worker| {
         let found = Rc::new(RefCell::new(Vec::new()));
-        let (into, counts) = (Rc::clone(&found), ReadCounts::default());
-        let (job, reading, read, flag) =
-            (Arc::clone(&job), Arc::clone(&reading), Rc::clone(&counts), flag.clone());
-        worker.dataflow(move |scope| {
-            let Front { signed, .. } = front(scope, &job, &reading, &counts, &flag);
+        let (into, read) = (Rc::clone(&found), ReadCounts::default());
+        worker.dataflow(|scope| {
+            let signed = Front::new(scope, &ctx, &read).whole(&flag);
             signed.inspect(move |(signed, _, _)| into.borrow_mut().push(signed.row.clone()));
         });
         Ok(move || {

@@ -1,6 +1,6 @@
 //! The whole dataflow of one worker.
 
-use super::front::{Front, front};
+use super::front::Front;
 use super::job::Job;
 use super::models::{credits, english, rewrite};
 use crate::error::{Error, Result};
@@ -63,7 +63,10 @@ pub(super) fn build(
     let read = ReadCounts::default();
     let counts = Rc::clone(&read);
     let front_credits = worker.dataflow::<Epoch, _, _>(move |scope| {
-        let Front { signed, notes, credits } = front(scope, &job, &job.reading, &counts, &stop);
+        let ctx = job.front(Arc::clone(&job.reading));
+        let mut front = Front::new(scope, &ctx, &counts);
+        let (signed, credits) = (front.whole(&stop), front.credits());
+        let notes = front.notes();
         let signed = counted(signed, Stage::Dedup, &collect, |row| row.row.lang);
         let dedup = MemoryDedup::new(job.settings.dedup.clone()).judge(signed.as_collection());
         let sampled = sample::sample(dedup.kept, &job.settings.sample);

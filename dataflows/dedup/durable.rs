@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::model::{Epoch, Note};
 use crate::source::tasks::TaskQueue;
 use crate::stage::dedup::Membership;
+use crate::stage::differing::signed;
 use crate::stage::durable::DurableStages;
-use crate::stage::gather::feed;
 use crate::stage::pieces::{PieceContext, ReadCounts, pieces};
 use crate::stage::sign::sign_rows;
-use crate::state::artefact::{ALL, Artefact, notes_between, rows_between};
-use crate::state::shards::{differing, folders, open, seal};
+use crate::state::artefact::{ALL, notes_between};
+use crate::state::shards::{Differing, differing, folders, open, seal};
 use crate::stop::Stop;
 use crate::workers;
 use std::rc::Rc;
@@ -46,12 +46,7 @@ pub(super) fn found(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<Foun
     for Membership { place, .. } in &mut members {
         place.shard = wanted(place.shard).ok_or_else(|| Error::bug("a row of a shard that is gone"))?;
     }
-    Ok(Found {
-        members: members.into_iter().map(|member| (member, 1)).collect(),
-        pairs: pairs.into_iter().map(|pair| (pair, 1)).collect(),
-        faults: faults(change)?,
-        in_flight,
-    })
+    Ok(Found { members, pairs, faults: faults(change)?, in_flight })
 }
 
 /// Reads what has no piece yet; gives back the most bytes of text that were in flight.
@@ -84,22 +79,12 @@ fn read_missing(job: &Arc<Job>, change: &Change, stop: &Stop) -> Result<u64> {
 
 /// Brings the tables from the state before to what the artefacts say now.
 fn compare(job: &Arc<Job>, change: &Change, stages: &DurableStages, stop: &Stop) -> Result<()> {
-    let differing = Arc::new(differing(&change.store.artefacts(), &change.members)?);
+    let differing: Arc<[Differing]> = differing(&change.store.artefacts(), &change.members)?.into();
     let (settings, shape) = (job.settings.dedup.clone(), change.shape);
     let (stages, flag) = (stages.clone(), stop.clone());
     workers::run(job.settings.workers, stop, move |worker| {
         worker.dataflow::<Epoch, _, _>(|scope| {
-            let (index, peers) = (scope.index(), scope.peers());
-            let differing = Arc::clone(&differing);
-            let signed = feed(scope, "artefacts", &flag, move |out| {
-                // A share of each shard, as there may be one alone.
-                differing.iter().try_for_each(|(shard, old, new)| {
-                    let share = Artefact::share(old.as_ref(), new.as_ref(), index, peers);
-                    rows_between(old.as_ref(), new.as_ref(), *shard, share, shape, |row, diff| {
-                        out.now(row, diff)
-                    })
-                })
-            });
+            let signed = signed(scope, Arc::clone(&differing), shape, &flag);
             // What it says of rows is read off the tables, for all of them at once.
             stages.dedup(signed, &settings);
         });

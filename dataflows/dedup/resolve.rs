@@ -9,7 +9,6 @@ use crate::model::{ContentId, Place};
 use crate::sink::keep_list::{Member, Pair};
 use crate::stage::dedup::{Membership, Resembling};
 use crate::workers::side_by_side;
-use differential_dataflow::consolidation::consolidate;
 
 /// The clusters of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,30 +28,14 @@ pub(crate) struct Resolved {
 /// All of [`Resemblance`](Pair::resemblance).
 const WHOLE: i64 = 1_000_000;
 
-/// Resolves what the workers found; order does not matter.
+/// Resolves what the workers found: each row and pair once, in any order.
 ///
 /// # Errors
 /// [`ErrorKind::Bug`](crate::ErrorKind::Bug) if the collections are none of whole clusters.
-pub(crate) fn resolve(
-    mut members: Vec<(Membership, isize)>,
-    mut pairs: Vec<(Resembling, isize)>,
-) -> Result<Resolved> {
-    side_by_side(
-        || {
-            consolidate(&mut pairs);
-            Ok(())
-        },
-        || {
-            consolidate(&mut members);
-            Ok(())
-        },
-    )?;
-    if members.iter().any(|(_, count)| *count != 1) || pairs.iter().any(|(_, count)| *count < 1) {
-        return Err(broken("a row or pair was counted wrongly"));
-    }
-    let rows: Vec<_> = members.iter().map(|(member, _)| (member.content, member.place)).collect();
+pub(crate) fn resolve(members: Vec<Membership>, pairs: Vec<Resembling>) -> Result<Resolved> {
+    let rows: Vec<_> = members.iter().map(|member| (member.content, member.place)).collect();
     let ((pairs, exact), (members, clusters)) =
-        side_by_side(|| pairs_of(rows, pairs), || members_of(members))?;
+        side_by_side("pairs", || pairs_of(rows, pairs), || members_of(members))?;
     let gone = members.iter().filter(|member| member.place != member.survivor);
     let mut gone: Vec<Place> = gone.map(|member| member.place).collect();
     gone.sort_unstable();
@@ -64,10 +47,7 @@ fn broken(what: &str) -> Error {
 }
 
 /// Every pair, by places, and how many rows repeat the content of a lesser place.
-fn pairs_of(
-    mut rows: Vec<(ContentId, Place)>,
-    resembling: Vec<(Resembling, isize)>,
-) -> Result<(Vec<Pair>, u64)> {
+fn pairs_of(mut rows: Vec<(ContentId, Place)>, resembling: Vec<Resembling>) -> Result<(Vec<Pair>, u64)> {
     rows.sort_unstable();
     // The least place of every content, and its copies as pairs.
     let mut leasts: Vec<(ContentId, Place)> = Vec::new();
@@ -82,7 +62,7 @@ fn pairs_of(
         let at = leasts.binary_search_by_key(&content, |(content, _)| *content);
         at.ok().and_then(|at| leasts.get(at)).map(|(_, place)| *place)
     };
-    for (Resembling { one, other, resemblance }, _) in resembling {
+    for Resembling { one, other, resemblance } in resembling {
         let (Some(one), Some(other)) = (least_of(one), least_of(other)) else {
             return Err(broken("a pair stands outside of every cluster"));
         };
@@ -93,17 +73,16 @@ fn pairs_of(
 }
 
 /// Every row of every cluster, by (survivor, place), and how many clusters there are.
-fn members_of(mut rows: Vec<(Membership, isize)>) -> Result<(Vec<Member>, u64)> {
-    rows.sort_unstable_by_key(|(member, _)| (member.cluster, member.place));
+fn members_of(mut rows: Vec<Membership>) -> Result<(Vec<Member>, u64)> {
+    rows.sort_unstable_by_key(|member| (member.cluster, member.place));
     let (mut members, mut clusters) = (Vec::with_capacity(rows.len()), 0);
-    for cluster in rows.chunk_by(|(a, _), (b, _)| a.cluster == b.cluster) {
-        let Some((least, _)) = cluster.first() else { continue };
+    for cluster in rows.chunk_by(|a, b| a.cluster == b.cluster) {
+        let Some(least) = cluster.first() else { continue };
         if cluster.len() < 2 {
             return Err(broken("a cluster of one row"));
         }
         let size = u32::try_from(cluster.len()).unwrap_or(u32::MAX);
-        let member =
-            |(member, _): &(Membership, isize)| Member { survivor: least.place, place: member.place, size };
+        let member = |member: &Membership| Member { survivor: least.place, place: member.place, size };
         members.extend(cluster.iter().map(member));
         clusters += 1;
     }
@@ -115,13 +94,13 @@ fn members_of(mut rows: Vec<(Membership, isize)>) -> Result<(Vec<Member>, u64)> 
 mod tests {
     use super::*;
 
-    fn member(cluster: u128, content: u128, row: u32) -> (Membership, isize) {
-        (Membership { cluster, content, place: Place::of_row(0, row) }, 1)
+    fn member(cluster: u128, content: u128, row: u32) -> Membership {
+        Membership { cluster, content, place: Place::of_row(0, row) }
     }
 
     #[test]
     fn the_least_place_stays_and_copies_are_pairs() {
-        let pair = |one, other| (Resembling { one, other, resemblance: 900_000 }, 3);
+        let pair = |one, other| Resembling { one, other, resemblance: 900_000 };
         let members =
             vec![member(1, 7, 5), member(1, 8, 2), member(1, 7, 9), member(2, 4, 6), member(2, 4, 3)];
         let resolved = resolve(members.clone(), vec![pair(7, 8)]).expect("whole clusters");
@@ -142,8 +121,6 @@ mod tests {
     fn what_is_no_cluster_is_a_bug_and_not_a_list() {
         assert!(resolve(vec![member(1, 7, 5)], Vec::new()).is_err());
         let stray = Resembling { one: 1, other: 2, resemblance: 1 };
-        assert!(resolve(Vec::new(), vec![(stray, 1)]).is_err());
-        let (row, _) = member(1, 7, 5);
-        assert!(resolve(vec![(row, 2)], Vec::new()).is_err());
+        assert!(resolve(Vec::new(), vec![stray]).is_err());
     }
 }

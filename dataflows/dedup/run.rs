@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::resolve::{Resolved, resolve};
 use super::settings::Settings;
 use super::wire::build;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Note, Place};
 use crate::sink::keep_list::{Counts, KeepList, ListFile, Lists, kept_rows};
 use crate::source::open::Files;
@@ -15,6 +15,7 @@ use crate::state::store::Store;
 use crate::stop::Stop;
 use crate::telemetry::Stopwatch;
 use crate::workers;
+use differential_dataflow::consolidation::consolidate;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -55,7 +56,7 @@ pub fn execute(job: &Arc<Job>, stop: &Stop) -> Result<Outcome> {
     let in_flight = found.in_flight;
     let (resolved, faults) = gathered(found)?;
     let settle = || job.change.as_ref().map_or(Ok(()), |change| change.store.settle());
-    let ((), list) = workers::side_by_side(settle, || written(job, &resolved, &faults))?;
+    let ((), list) = workers::side_by_side("settle", settle, || written(job, &resolved, &faults))?;
     if let Some(change) = &job.change {
         change.commit(&list)?;
     }
@@ -66,11 +67,11 @@ pub fn execute(job: &Arc<Job>, stop: &Stop) -> Result<Outcome> {
     Ok(Outcome { list, delta, ran: true, row_groups_read, in_flight, seconds: watch.seconds() })
 }
 
-/// The clusters of all rows, in any order, with counts; and the rows that could not be read.
+/// The clusters of all rows, in any order; and the rows that could not be read.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) members: Vec<(Membership, isize)>,
-    pub(super) pairs: Vec<(Resembling, isize)>,
+    pub(super) members: Vec<Membership>,
+    pub(super) pairs: Vec<Resembling>,
     pub(super) faults: Vec<Note>,
     /// The most bytes of text in flight.
     pub(super) in_flight: u64,
@@ -81,13 +82,25 @@ fn found(job: &Arc<Job>, stop: &Stop) -> Result<Found> {
     let (job, flag) = (Arc::clone(job), stop.clone());
     let shares = workers::run(job.settings.workers, stop, move |worker| Ok(build(worker, &job, &flag)))?;
     let mut found = Found::default();
+    let (mut members, mut pairs) = (Vec::new(), Vec::new());
     for mut share in shares {
-        found.members.append(&mut share.members);
-        found.pairs.append(&mut share.pairs);
+        members.append(&mut share.members);
+        pairs.append(&mut share.pairs);
         found.faults.append(&mut share.faults);
         found.in_flight += share.in_flight;
     }
+    (found.pairs, found.members) =
+        workers::side_by_side("pairs", || standing(pairs, isize::MAX), || standing(members, 1))?;
     Ok(found)
+}
+
+/// What is left of updates, each of which may count from once to `most` times.
+fn standing<D: Ord>(mut updates: Vec<(D, isize)>, most: isize) -> Result<Vec<D>> {
+    consolidate(&mut updates);
+    if updates.iter().any(|(_, count)| !(1..=most).contains(count)) {
+        return Err(Error::bug("clusters do not add up: a row or pair was counted wrongly"));
+    }
+    Ok(updates.into_iter().map(|(data, _)| data).collect())
 }
 
 /// Rows that could not be read, by place, with the reason.
@@ -152,4 +165,16 @@ fn digest_of(files: &[ListFile]) -> u128 {
         hasher.update(&file.hash.to_le_bytes());
     }
     hasher.digest128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_wrongly_is_a_bug_and_not_a_list() {
+        assert_eq!(standing(vec![(2, 1), (1, 3), (2, 1), (3, 1), (3, -1)], 3).expect("counted"), [1, 2]);
+        assert!(standing(vec![(2, 1), (2, 1)], 1).is_err());
+        assert!(standing(vec![(2, -1)], 1).is_err());
+    }
 }

@@ -31,10 +31,20 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut entries: Box<[u32; PLANE]> =
         vec![UNSTABLE; PLANE].try_into().unwrap_or_else(|_| Box::new([UNSTABLE; PLANE]));
     for (entry, point) in entries.iter_mut().zip(0_u32..) {
-        *entry = char::from_u32(point).map_or(UNSTABLE, |c| entry_of(c, &mut parts));
+        *entry = match char::from_u32(point) {
+            Some(c) if caseless(c) => point,
+            Some(c) => entry_of(c, &mut parts),
+            None => UNSTABLE,
+        };
     }
     Table { entries, parts }
 });
+
+/// Ideographs, syllables of Yi and Hangul, and private use: most of the basic plane. They are their own normal form and
+/// have no case, so tables need not ask for each.
+pub(crate) fn caseless(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{a48c}' | '\u{ac00}'..='\u{d7a3}' | '\u{e000}'..='\u{f8ff}')
+}
 
 fn entry_of(c: char, parts: &mut Vec<String>) -> u32 {
     if c.is_whitespace() {

@@ -81,7 +81,7 @@ pub fn digests(shards: &[&Shard], threads: usize) -> Result<Vec<u128>> {
     let blocks_of = |shard: &Shard| shard.bytes.div_ceil(BLOCK).max(1);
     let blocks: Vec<(&Shard, u64)> =
         shards.iter().flat_map(|shard| (0..blocks_of(shard)).map(move |block| (*shard, block))).collect();
-    let mut hashes = in_parallel(blocks.len(), threads, |at| {
+    let mut hashes = in_parallel("digest", blocks.len(), threads, |at| {
         let (shard, block) = blocks[at];
         block_hash(shard, block).map_err(|cause| away(&shard.path, cause))
     })?

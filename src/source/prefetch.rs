@@ -56,7 +56,7 @@ impl<T: Send + 'static> Prefetch<T> {
         W: FnOnce(&mut dyn FnMut(T) -> Result<()>) -> Result<()> + Send + 'static,
     {
         let (sender, receiver) = sync_channel(ahead);
-        let stop = stop.clone();
+        let (stop, named) = (stop.clone(), name.to_owned());
         let body = move || {
             let mut gone = false;
             let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -70,7 +70,7 @@ impl<T: Send + 'static> Prefetch<T> {
                 Ok(Err(_)) if gone => {}
                 Ok(Err(error)) => stop.raise(error),
                 Err(panic) => {
-                    stop.raise(Error::bug(format!("thread panicked: {}", crate::workers::told(&*panic))));
+                    stop.raise(crate::workers::panicked(&named, &*panic));
                 }
             }
             drop(sender);

@@ -40,7 +40,7 @@ pub struct Survey {
 /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) for the first shard that is malformed or lacks a column,
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) for one that cannot be read.
 pub fn survey(shards: &[Shard], open: &dyn Open, columns: &ColumnSettings) -> Result<Vec<Survey>> {
-    in_parallel(shards.len(), cores(), |at| {
+    in_parallel("survey", shards.len(), cores(), |at| {
         Opened::new(&shards[at], open, columns).map(|opened| opened.survey())
     })
 }

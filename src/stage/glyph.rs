@@ -3,7 +3,7 @@
 //! **Why**: cleaning, quality and shingles look at every character of a corpus. Unicode's tables cost a
 //! search per character; four bytes per code point of the basic plane, filled once, cost a load.
 
-use crate::model::normal::decoded;
+use crate::model::normal::{caseless, decoded};
 use crate::workers::{cores, in_parallel};
 use std::sync::LazyLock;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -39,7 +39,7 @@ static TABLE: LazyLock<Box<[Glyph]>> = LazyLock::new(|| {
         let start = starts.get(at).copied().unwrap_or(PLANE);
         Ok((start..start + BLOCK).map(Glyph::of).collect::<Vec<_>>())
     };
-    let blocks = in_parallel(starts.len(), cores(), block);
+    let blocks = in_parallel("glyphs", starts.len(), cores(), block);
     blocks.map_or_else(|_| (0..PLANE).map(Glyph::of).collect(), |blocks| blocks.concat().into())
 });
 
@@ -51,7 +51,13 @@ impl Glyph {
     /// The character of a code point.
     fn of(point: u32) -> Self {
         let Some(c) = char::from_u32(point) else { return Self(u32::from(BROKEN)) };
-        Self(u32::from(computed(c)) | c.to_lowercase().next().map_or(0, u32::from) << 8)
+        let (class, lower) = match c {
+            _ if !caseless(c) => (computed(c), c.to_lowercase().next()),
+            '\u{e000}'.. => (BROKEN, Some(c)),
+            '\u{a000}'.. => (LETTER, Some(c)),
+            _ => (LETTER | DENSE, Some(c)),
+        };
+        Self(u32::from(class) | lower.map_or(0, u32::from) << 8)
     }
 
     /// Its classes.
@@ -167,9 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn white_space_and_lower_case_of_every_character() {
+    fn classes_white_space_and_lower_case_of_every_character() {
         let glyphs = Glyphs::get();
         for c in '\0'..=char::MAX {
+            assert_eq!(glyphs.of(c), computed(c), "{c:?}");
             assert_eq!(glyphs.of(c) & SPACE != 0, c.is_whitespace(), "{c:?}");
             assert_eq!(char::from_u32(glyphs.glyph(u32::from(c)).lower()), c.to_lowercase().next(), "{c:?}");
         }

@@ -8,6 +8,7 @@ pub mod clerk;
 pub mod codebook;
 mod cut;
 pub mod dedup;
+pub(crate) mod differing;
 pub mod durable;
 pub mod embed;
 mod ending;

@@ -156,18 +156,11 @@ impl Artefact {
         let mut notes = RunWriter::in_memory(NOTE);
         let mut read: BTreeMap<String, i64> = BTreeMap::new();
         // Keys begin with the row, so pieces follow each other as row groups do.
-        let append = |writer: &mut RunWriter, run: Arc<Run>| -> Result<()> {
-            let mut merge = Merge::new(&[run], &[], 16)?;
-            while merge.next()? {
-                writer.push(merge.key(), merge.count())?;
-            }
-            Ok(())
-        };
         for group in groups {
             let path = pieces.join(group.to_string());
             let piece = Self::open(&path)?.ok_or_else(|| damaged(&path, "piece of an artefact missing"))?;
-            append(&mut rows, piece.run(|piece| &piece.rows)?)?;
-            append(&mut notes, piece.run(|piece| &piece.notes)?)?;
+            rows.append(&*piece.run(|piece| &piece.rows)?)?;
+            notes.append(&*piece.run(|piece| &piece.notes)?)?;
             for (lang, count) in piece.read {
                 *read.entry(lang).or_default() += count;
             }

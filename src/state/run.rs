@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::sink::file::away;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ const ENTRY: usize = FIRST + 8;
 pub(crate) const COUNT: usize = 2;
 /// A run stays in memory up to this size; a commit packs such runs into one file.
 pub(crate) const SMALL: usize = 1 << 20;
+/// Bytes of a larger one that are written at a time.
+const WRITE: usize = 1 << 18;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -249,7 +251,7 @@ pub(crate) struct RunWriter {
     path: PathBuf,
     /// Bytes that stay in memory.
     most: usize,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     /// Rows that are not in the file.
     bytes: Vec<u8>,
     /// Where the open block starts in `bytes`.
@@ -295,6 +297,32 @@ impl RunWriter {
         Ok(())
     }
 
+    /// All rows of a run, each of which is greater than every row before.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); a run that is damaged.
+    pub(crate) fn append(&mut self, run: &Run) -> Result<()> {
+        debug_assert_eq!(run.width, self.width, "keys of one width");
+        let (blocks, ahead) = (run.rows.div_ceil(per_block(run.width)), (WRITE / BLOCK) as u64);
+        let block = usize::try_from(per_block(self.width)).unwrap_or(usize::MAX).saturating_mul(self.width);
+        let mut read = Vec::new();
+        for at in (0..blocks).step_by(WRITE / BLOCK) {
+            run.read(at, ahead, &mut read)?;
+            let mut left = read.as_slice();
+            while !left.is_empty() {
+                let room = block - (self.bytes.len() - self.block);
+                let (now, later) = left.split_at(room.min(left.len()));
+                self.bytes.extend_from_slice(now);
+                self.rows += (now.len() / self.width) as u64;
+                if now.len() == room {
+                    self.end_block()?;
+                }
+                left = later;
+            }
+        }
+        Ok(())
+    }
+
     fn end_block(&mut self) -> Result<()> {
         let block = self.bytes.get(self.block..).unwrap_or_default();
         if block.is_empty() {
@@ -305,7 +333,7 @@ impl RunWriter {
         first.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
         self.index.push(Entry { first, check: xxh3_64(block) });
         self.block = self.bytes.len();
-        if self.file.is_some() || self.bytes.len() >= self.most {
+        if self.bytes.len() >= if self.file.is_some() { WRITE } else { self.most } {
             self.spill()?;
         }
         Ok(())
@@ -313,13 +341,13 @@ impl RunWriter {
 
     fn spill(&mut self) -> Result<()> {
         let failed = |cause| away("run not written", &self.path, cause);
-        if self.file.is_none() {
-            self.file = Some(BufWriter::with_capacity(1 << 18, File::create(&self.path).map_err(failed)?));
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.bytes).map_err(failed)?;
-        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::create(&self.path).map_err(failed)?,
+        };
+        self.file.insert(file).write_all(&self.bytes).map_err(failed)?;
         self.bytes.clear();
+        self.bytes.shrink_to(WRITE + BLOCK);
         self.block = 0;
         Ok(())
     }
@@ -330,14 +358,14 @@ impl RunWriter {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the disk does not take it.
     pub(crate) fn finish(mut self) -> Result<(Run, Option<RunMeta>)> {
         self.end_block()?;
-        let Self { width, path, file, bytes, rows, index, .. } = self;
+        let Self { width, path, file, mut bytes, rows, index, .. } = self;
         let Some(mut file) = file else {
             return Ok((Run { data: Data::Memory(Arc::new(bytes)), rows, width, index }, None));
         };
         let failed = |cause| away("run not written", &path, cause);
         let packed = index_bytes(&index);
-        file.write_all(&packed).map_err(failed)?;
-        drop(file.into_inner().map_err(|cause| failed(cause.into()))?);
+        bytes.extend_from_slice(&packed);
+        file.write_all(&bytes).map_err(failed)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let meta = RunMeta { file: name, offset: 0, rows, width, check: xxh3_128(&packed) };
         let file = File::open(&path).map_err(failed)?;

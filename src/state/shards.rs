@@ -113,7 +113,7 @@ pub(crate) fn seal(
     let wanted = members.iter().filter_map(|member| member.new.as_ref());
     let open: Vec<_> = wanted.filter(|(at, ..)| unsealed.binary_search(at).is_ok()).collect();
     let folder = store.artefacts();
-    in_parallel(open.len(), cores(), |number| {
+    in_parallel("seal", open.len(), cores(), |number| {
         let (at, _, name) = open[number];
         Artefact::seal(&folder, name, groups(surveys, *at), shape)?;
         crate::points::reached("artefact sealed");

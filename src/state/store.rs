@@ -268,7 +268,7 @@ impl Store {
         next.tables.clone_from(&self.base.tables);
         let merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(merging) = merging {
-            let merged = joined(merging.join())??;
+            let merged = joined("merge", merging.join())??;
             let mut gone: BTreeMap<String, (BTreeSet<usize>, Vec<RunMeta>)> = BTreeMap::new();
             for (table, inputs, one) in merged {
                 let (all, ones) = gone.entry(table).or_default();

@@ -54,7 +54,7 @@ impl Syncer {
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some((queue, thread)) = thread {
             drop(queue);
-            joined(thread.join())??;
+            joined("sync", thread.join())??;
         }
         left.into_iter().try_for_each(|work| work())
     }

@@ -130,3 +130,54 @@ fn large_runs_lie_in_files_and_a_flipped_byte_is_told() {
     std::fs::remove_file(&path).expect("removed");
     assert!(open().expect_err("away").to_string().contains("missing"));
 }
+
+/// Runs of these many rows, one behind the other: keys of `width` bytes ascend from run to run.
+fn consecutive(folder: &std::path::Path, lengths: &[u32], width: usize) -> Vec<Arc<Run>> {
+    let mut next = 0..;
+    let run = |(number, length): (usize, &u32)| {
+        let mut writer = RunWriter::new(width, folder.join(format!("{number}.run")));
+        for at in next.by_ref().take(*length as usize) {
+            writer.push(&key_of(at, width), count_of(at)).expect("written");
+        }
+        Arc::new(writer.finish().expect("written").0)
+    };
+    lengths.iter().enumerate().map(run).collect()
+}
+
+fn key_of(at: u32, width: usize) -> Vec<u8> {
+    let mut key = at.to_be_bytes().to_vec();
+    key.resize(width, 7);
+    key
+}
+
+fn count_of(at: u32) -> i32 {
+    if at.is_multiple_of(3) { -1 } else { 2 }
+}
+
+#[test]
+fn runs_behind_each_other_become_the_run_of_all_their_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Less than a block, blocks that are not full, rows wider than a block, and more than is read at a time.
+    for (lengths, width) in [
+        (vec![0, 1, 5, 9, 0, 10, 700], 416),
+        (vec![3, 2], 5_000),
+        (vec![2_000, 1, 4_999, 3_000], 416),
+        (vec![300_000, 7, 200_000], 14),
+    ] {
+        let runs = consecutive(folder.path(), &lengths, width);
+        let mut all = RunWriter::new(width, folder.path().join("all.run"));
+        runs.iter().try_for_each(|run| all.append(run)).expect("written");
+        let mut plain = RunWriter::new(width, folder.path().join("plain.run"));
+        for at in 0..lengths.iter().sum() {
+            plain.push(&key_of(at, width), count_of(at)).expect("written");
+        }
+        let (all, plain) = (all.finish().expect("written"), plain.finish().expect("written"));
+        assert_eq!(all.1.is_some(), plain.1.is_some(), "in memory or in a file: {lengths:?}");
+        assert_eq!(all.0.packed(), plain.0.packed(), "{lengths:?}");
+        if let (Some(all), Some(plain)) = (all.1, plain.1) {
+            assert_eq!((all.rows, all.check), (plain.rows, plain.check), "{lengths:?}");
+            let bytes = |name: &str| std::fs::read(folder.path().join(name)).expect("there");
+            assert!(bytes(&all.file) == bytes(&plain.file), "{lengths:?}");
+        }
+    }
+}

@@ -56,6 +56,12 @@ fn a_bench_counts_what_a_run_counts_and_writes_nothing() {
     }
     assert!(left_out > 10, "{left_out}");
     assert_eq!(lines[6]["kept"], came(&ran, "translate"), "{told}");
+    let in_memory = done(&["bench", &at("run.toml"), "--json", "--set", "state.mode='memory'"]);
+    let last: serde_json::Value =
+        serde_json::from_str(in_memory.lines().last().expect("a line")).expect("JSON");
+    for count in ["documents", "text_bytes", "entered", "kept", "dropped", "faulted"] {
+        assert_eq!(last[count], lines[6][count], "{count}: {in_memory}");
+    }
     let (code, _, said) = isogloss(&["bench", &at("run.toml"), "--set", "sign.lanes=0"]);
     assert!(code == 3 && said.contains("sign"), "{said}");
     assert!(done(&["bench", &at("run.toml")]).contains("documents/s"));

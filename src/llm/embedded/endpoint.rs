@@ -50,7 +50,7 @@ impl Embedded {
         let needs = |some: &[Role]| some.iter().any(|role| roles.contains(role));
         // Reading and unpacking is most of a short run: the largest model on a thread of its own.
         let lm = || needs(SMOLLM2.roles).then(|| Lm::open(&cache.path_of(&SMOLLM2)?)).transpose();
-        let (lm, (translator, embedder)) = side_by_side(lm, || {
+        let (lm, (translator, embedder)) = side_by_side("lm", lm, || {
             let translator = needs(&[Role::Translate, Role::Localize])
                 .then(|| Translator::open(cache, roles, folders))
                 .transpose()?;

@@ -19,6 +19,8 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Encoding;
+use parquet::schema::types::ColumnPath;
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -68,7 +70,8 @@ impl Lists<'_> {
         out: &[Place],
     ) -> Result<(Vec<ListFile>, u64)> {
         let (kept, ids, derived) = self.kept(members, out)?;
-        let (pairs, clusters) = side_by_side(|| self.pairs(pairs, &ids), || self.clusters(members, &ids))?;
+        let (pairs, clusters) =
+            side_by_side("pairs", || self.pairs(pairs, &ids), || self.clusters(members, &ids))?;
         Ok((vec![kept, clusters, pairs], derived))
     }
 
@@ -86,7 +89,7 @@ impl Lists<'_> {
         };
         // Moved in: the writer ends once nobody gives any more.
         let read = move || self.ids(members, out, |step| steps.send(step).is_ok());
-        let ((stored, rows), (ids, derived)) = side_by_side(write, read)?;
+        let ((stored, rows), (ids, derived)) = side_by_side("kept", write, read)?;
         Ok((ListFile::list("kept.parquet", stored, rows), ids, derived))
     }
 
@@ -271,9 +274,20 @@ impl Table {
         let fields = columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), false));
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let file = ContentFile::create(&lists.store.join(KeepList::STORE), name)?;
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(lists.fingerprint)?)
-            .with_skip_arrow_metadata(true);
+        let mut written = properties(lists.fingerprint)?.into_builder();
+        for (name, kind) in columns {
+            let path = ColumnPath::from(*name);
+            written = match kind {
+                // Rows ascend, or nearly so: differences are small, and no value comes again.
+                DataType::Int64 => written
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                _ if *name == "other_id" => written.set_column_dictionary_enabled(path, false),
+                _ => written,
+            };
+        }
+        let options =
+            ArrowWriterOptions::new().with_properties(written.build()).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options)
             .map_err(|cause| Error::bug("list not started").because(cause))?;
         Ok(Self { schema, writer, group: 0, rows: 0 })

@@ -24,7 +24,7 @@ use std::fs;
 /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if a shard or the disk fails, and
 /// [`ErrorKind::Corpus`](crate::ErrorKind::Corpus) if a kept row does not decode outside of its text.
 pub fn kept_rows(lists: &Lists<'_>, out: &[Place], threads: usize) -> Result<Vec<ListFile>> {
-    let files = in_parallel(lists.shards.len(), threads, |at| shard_rows(lists, at, out))?;
+    let files = in_parallel("rows", lists.shards.len(), threads, |at| shard_rows(lists, at, out))?;
     Ok(files.into_iter().flatten().collect())
 }
 

@@ -86,7 +86,7 @@ impl DurableDedup {
             })?;
             Ok(members)
         };
-        let (pairs, members) = side_by_side(pairs, members)?;
+        let (pairs, members) = side_by_side("pairs", pairs, members)?;
         Ok((members, pairs))
     }
 }

@@ -71,7 +71,7 @@ pub fn sign_rows<'s>(
                             let of = |at: usize| {
                                 Ok(documents(&signer, rows.shard, shares[at], &mut Scratch::default()))
                             };
-                            in_parallel(shares.len(), shares.len(), of).map(|shares| shares.concat())
+                            in_parallel("sign", shares.len(), shares.len(), of).map(|shares| shares.concat())
                         };
                         match signed {
                             Ok(signed) => {
