@@ -1,5 +1,6 @@
 //! Near-duplicate removal end to end, Parquet in and lists out, on a set whose duplicates are known: documents and megabytes
-//! per second, CPU, peak memory; recall by script and Jaccard, false merges, clusters lost.
+//! per second, CPU, peak memory; recall by script and Jaccard, false merges, clusters lost; how two workers scale, beside how
+//! this machine scales two processes that share nothing.
 //!
 //! `cargo bench --bench near_dup [-- DOCUMENTS [RUNS]]`: 50,000 documents (about 200 MB) and 5 runs by default. The set is
 //! made in the target folder when it is absent. Every run is a process of its own, for its peak and its start.
@@ -37,7 +38,8 @@ const UNLIKE: f64 = 0.65;
 fn main() {
     isogloss::telemetry::memory::small_pages();
     let flags: Vec<String> = std::env::args().skip(1).filter(|flag| !flag.starts_with("--")).collect();
-    if let [input, output, workers, mode] = &flags[..] {
+    if let [input, output, workers, mode, core @ ..] = &flags[..] {
+        core.iter().for_each(|core| on_core(core.parse().unwrap()));
         return child(input, output, workers.parse().unwrap(), mode);
     }
     let documents = flags.first().map_or(50_000, |flag| flag.parse().unwrap());
@@ -95,6 +97,9 @@ fn main() {
         }
     }
     grown(&set, output.path(), documents);
+    for (name, input) in [("one_file", &set.one), ("16_files", &set.many)] {
+        scaled(name, input, output.path(), runs.max(7));
+    }
 }
 
 /// One run: prints seconds, seconds of CPU and peak memory.
@@ -121,6 +126,58 @@ struct Seen {
     seconds: f64,
     cpu: f64,
     peak: u64,
+}
+
+/// Two workers beside one on a core of its own, by turns, and the limit: two of these, each on its core, side by side.
+fn scaled(name: &str, input: &Path, output: &Path, runs: usize) {
+    let into = |what: &str| output.join(format!("scaled-{what}"));
+    let median = |mut seconds: Vec<f64>| {
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    };
+    let (mut two, mut one, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..runs {
+        two.push(started(input, &into("two"), 2, "durable").seconds);
+        one.push(alone(input, &into("one"), 1).seconds);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| alone(input, &into("other"), 0).seconds);
+            let this = alone(input, &into("one"), 1).seconds;
+            beside.push(this.max(other.join().unwrap()));
+        });
+    }
+    let (two, one, beside) = (median(two), median(one), median(beside));
+    println!(
+        "{name}: two workers {two:.3} s, one on one core {one:.3} s: {:.2} times; two of these side by side {beside:.3} s: {:.2} times",
+        one / two,
+        2.0 * one / beside
+    );
+    println!(
+        r#"{{"name":"near_dup/scaled","value":{:.4},"unit":"times","limit":{:.4},"input":"{name}","runs":{runs}}}"#,
+        one / two,
+        2.0 * one / beside
+    );
+}
+
+/// One worker on one core.
+fn alone(input: &Path, output: &Path, core: usize) -> Seen {
+    let _ = std::fs::remove_dir_all(output);
+    told(Command::new(std::env::current_exe().unwrap()).args([input, output]).args([
+        "1",
+        "durable",
+        &core.to_string(),
+    ]))
+}
+
+/// Keeps this process on one core.
+fn on_core(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let mut cores = rustix::thread::CpuSet::new();
+        cores.set(core);
+        rustix::thread::sched_setaffinity(None, &cores).unwrap();
+    }
+    #[cfg(not(target_os = "linux"))]
+    println!("not kept on core {core}");
 }
 
 /// The last of 16 files comes to the 15 before: the cost of a delta beside that of the whole.
@@ -157,7 +214,12 @@ fn started(input: &Path, output: &Path, workers: usize, mode: &str) -> Seen {
 
 fn goes_on(input: &Path, output: &Path, workers: usize, mode: &str) -> Seen {
     let this = std::env::current_exe().unwrap();
-    let ended = Command::new(this).args([input, output]).arg(workers.to_string()).arg(mode).output().unwrap();
+    told(Command::new(this).args([input, output]).arg(workers.to_string()).arg(mode))
+}
+
+/// What a child says.
+fn told(child: &mut Command) -> Seen {
+    let ended = child.output().unwrap();
     let said = String::from_utf8(ended.stdout).unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let mut numbers = said.split_whitespace().map(|number| number.parse::<f64>().unwrap());

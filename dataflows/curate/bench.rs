@@ -187,11 +187,12 @@ impl Bench {
     fn once(self: &Arc<Self>, step: Step, stop: &Stop) -> Result<(Seen, Time)> {
         let tasks = TaskQueue::all(&self.surveys);
         let reading = job::reading(&self.settings, Arc::clone(&self.shards), tasks);
-        // What a run opens before it reads is no part of its stages.
-        let folder = tempfile::tempdir().map_err(|cause| Error::unavailable(NO_FOLDER).because(cause))?;
+        let on_disk = step == Step::Dedup && self.settings.state.mode == Mode::Durable;
+        let folder = on_disk.then(tempfile::tempdir).transpose();
+        let folder = folder.map_err(|cause| Error::unavailable(NO_FOLDER).because(cause))?;
         forget_peak();
         let (watch, cpu) = (Stopwatch::start(), cpu_seconds());
-        let seen = if step == Step::Dedup && self.settings.state.mode == Mode::Durable {
+        let seen = if let Some(folder) = &folder {
             self.on_disk(folder.path(), &reading, stop)?
         } else {
             let (bench, reading, flag) = (Arc::clone(self), Arc::new(reading), stop.clone());
