@@ -322,7 +322,6 @@ fn each(view: &View, index: usize, peers: usize, mut give: impl FnMut(&[u8]) -> 
     Ok(())
 }
 
-#[expect(clippy::too_many_lines, reason = "the wiring of a dataflow is read from top to bottom")]
 pub(super) fn build(
     worker: &mut Worker,
     pass: &Arc<Pass>,
