@@ -135,7 +135,8 @@ pub(crate) fn told(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Does two things side by side, `one` on a thread of that name. If both fail, the error of `one` counts.
+/// Does two things side by side, `one` on a thread of its own, which is called `name` if it panics. If both fail, the error
+/// of `one` counts.
 ///
 /// # Errors
 /// Those of the two; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if `one` panics.
@@ -161,8 +162,8 @@ pub(crate) fn panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
     Error::bug(format!("thread panicked: name={name}, {}", told(panic)))
 }
 
-/// What `of` gives for `0..many`, in order, computed on up to `threads` threads; `name` says for what. The first error in that order counts; after
-/// one, nothing new is begun.
+/// What `of` gives for `0..many`, in order, computed on up to `threads` threads, which are called `name` if they panic. The
+/// first error in that order counts; after one, nothing new is begun.
 ///
 /// # Errors
 /// What `of` returns; [`ErrorKind::Bug`](crate::ErrorKind::Bug) if it panics.

@@ -195,10 +195,10 @@ impl Bench {
         let seen = if let Some(folder) = &folder {
             self.on_disk(folder.path(), &reading, stop)?
         } else {
-            let (bench, reading, flag) = (Arc::clone(self), Arc::new(reading), stop.clone());
-            let read = Arc::clone(&reading.progress);
+            let (read, flag) = (Arc::clone(&reading.progress), stop.clone());
+            let ctx = self.front(Arc::new(reading));
             let shares = workers::run(self.settings.workers, stop, move |worker| {
-                Ok(build(worker, &bench.front(&reading), step, &flag))
+                Ok(build(worker, &ctx, step, &flag))
             })?;
             Seen::of(&shares, &read)
         };
@@ -207,12 +207,12 @@ impl Bench {
         Ok((seen, time))
     }
 
-    fn front(&self, reading: &Arc<Reading>) -> FrontContext {
+    fn front(&self, reading: Arc<Reading>) -> FrontContext {
         FrontContext {
             settings: self.settings.clone(),
             identifier: Arc::clone(&self.identifier),
             keys: self.entries.iter().map(|entry| entry.key.clone()).collect(),
-            reading: Arc::clone(reading),
+            reading,
             progress: Arc::new(Progress::default()),
         }
     }
@@ -228,7 +228,7 @@ impl Bench {
         store.start_merging()?;
         let folders = shards::folders(&store.artefacts(), &members, self.entries.len());
         let reading = Arc::new(reading.of(Arc::new(TaskQueue::new(missing.iter().copied()))));
-        read_pieces(self.front(&reading), PieceContext { tasks: missing, folders, shape }, stop)?;
+        read_pieces(self.front(Arc::clone(&reading)), PieceContext { tasks: missing, folders, shape }, stop)?;
         shards::seal(&store, &members, &unsealed, &self.surveys, shape)?;
         let differing: Arc<[Differing]> = shards::differing(&store.artefacts(), &members)?.into();
         let tables = Tables {

@@ -4,13 +4,14 @@
 //! **In** nothing. **Out** rows or notes, at epoch 1: those that come at +1, those that go at −1; a share of each shard on
 //! each worker, as there may be one shard alone. **State** none. **Faults** damage and a disk that fails end the run.
 
-use super::gather::feed;
+use super::gather::{Give, feed};
+use crate::error::Result;
 use crate::model::{Epoch, Note, Signed};
-use crate::state::artefact::{Artefact, notes_between, rows_between};
+use crate::state::artefact::{Artefact, Share, notes_between, rows_between};
 use crate::state::codec::Shape;
 use crate::state::shards::Differing;
 use crate::stop::Stop;
-use differential_dataflow::VecCollection;
+use differential_dataflow::{ExchangeData, VecCollection};
 use std::sync::Arc;
 use timely::dataflow::Scope;
 
@@ -21,12 +22,8 @@ pub(crate) fn signed<'s>(
     shape: Shape,
     stop: &Stop,
 ) -> VecCollection<'s, Epoch, Signed> {
-    let (index, peers) = (scope.index(), scope.peers());
-    feed(scope, "artefacts", stop, move |out| {
-        differing.iter().try_for_each(|(shard, old, new)| {
-            let share = Artefact::share(old.as_ref(), new.as_ref(), index, peers);
-            rows_between(old.as_ref(), new.as_ref(), *shard, share, shape, |row, diff| out.now(row, diff))
-        })
+    fed(scope, "artefacts", differing, stop, move |(shard, old, new), share, out| {
+        rows_between(old.as_ref(), new.as_ref(), *shard, share, shape, |row, diff| out.now(row, diff))
     })
 }
 
@@ -36,11 +33,24 @@ pub(crate) fn notes<'s>(
     differing: Arc<[Differing]>,
     stop: &Stop,
 ) -> VecCollection<'s, Epoch, Note> {
+    fed(scope, "notes", differing, stop, |(shard, old, new), share, out| {
+        notes_between(old.as_ref(), new.as_ref(), *shard, share, |note, diff| out.now(note, diff))
+    })
+}
+
+/// What `give` finds in the share of each shard that this worker has.
+fn fed<'s, T: ExchangeData>(
+    scope: Scope<'s, Epoch>,
+    name: &str,
+    differing: Arc<[Differing]>,
+    stop: &Stop,
+    give: impl Fn(&Differing, Share, &mut Give<'_, T>) -> Result<()> + Send + 'static,
+) -> VecCollection<'s, Epoch, T> {
     let (index, peers) = (scope.index(), scope.peers());
-    feed(scope, "notes", stop, move |out| {
-        differing.iter().try_for_each(|(shard, old, new)| {
-            let share = Artefact::share(old.as_ref(), new.as_ref(), index, peers);
-            notes_between(old.as_ref(), new.as_ref(), *shard, share, |note, diff| out.now(note, diff))
+    feed(scope, name, stop, move |out| {
+        differing.iter().try_for_each(|shard| {
+            let (_, old, new) = shard;
+            give(shard, Artefact::share(old.as_ref(), new.as_ref(), index, peers), out)
         })
     })
 }
